@@ -1,0 +1,1 @@
+"""Checks over a trail; findings; trust policies."""

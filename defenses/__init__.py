@@ -1,0 +1,1 @@
+"""One defence a module, each with a card."""

@@ -1,0 +1,1 @@
+"""The laboratory: scenarios run on engines that drive real nodes."""

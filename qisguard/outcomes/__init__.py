@@ -1,0 +1,1 @@
+"""What travels and what it means: templates, outcome packets, synthesis, answers."""

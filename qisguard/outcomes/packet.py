@@ -1,0 +1,175 @@
+"""OutcomePacket: what happened to one case, signed by its author (design, section 1).
+
+- Body: deterministic UTF-8 JSON, so that anybody can read it; signature: Ed25519 over the packet
+  tag and the body; body and signature together at most 512 bytes.
+- The bytes that were signed are the bytes that travel and are stored: never re-encoded to verify.
+- A packet is named by the digest of body ‖ signature; two packets of one (author, case) are told
+  apart by their body, never by signature bytes (a malicious signer can make several).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+import msgspec
+
+from qisguard.errors import DecodeError, RecordError
+from qisguard.identity.keys import (
+    KEY_SIZE,
+    PACKET_TAG,
+    SIGNATURE_SIZE,
+    KeyPair,
+    from_text,
+    to_text,
+    verify,
+)
+
+PACKET_SIZE_MAX = 512
+CASE_SIZE = 16
+INTEGER_MAX = (1 << 53) - 1
+"""Integers stay exact in every JSON reader (RFC 8259, section 6)."""
+
+Verify = Callable[[bytes, bytes, bytes, bytes], None]
+"""``keys.verify``, or a memo of it: raises ProofError."""
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The JSON body. ``time`` is in days; ``day`` and ``exp`` are calendar days."""
+
+    v: int
+    net: str
+    tpl: str
+    key: str
+    case: str
+    author: str
+    seq: int
+    day: int
+    exp: int
+    arm: str = ""
+    kind: str = ""
+    value: float | None = None
+    time: int | None = None
+    event: int | None = None
+    feat: dict[str, int | str] = {}
+    gone: bool = False
+
+
+_DECODER = msgspec.json.Decoder(Body)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomePacket:
+    """A decoded packet: its body, the identifiers as bytes, and the bytes that were signed."""
+
+    body: Body
+    network: bytes
+    key: bytes
+    case: bytes
+    author: bytes
+    data: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """Return SHA-256 of body ‖ signature, the packet's name."""
+        return sha256(self.data).digest()
+
+
+def sign_packet(body: Body, author: KeyPair) -> OutcomePacket:
+    """Return ``body`` signed; raise RecordError when it does not fit or names another author."""
+    encoded = msgspec.json.encode(body, order="deterministic")
+    packet = open_packet(encoded + author.sign(PACKET_TAG, encoded))
+    if packet.author != author.public:
+        raise RecordError("packet: author is not the key that signs")
+    return packet
+
+
+def open_packet(data: bytes, check: Verify = verify) -> OutcomePacket:
+    """Return the packet in ``data`` after checking form, bounds and signature, in this order.
+
+    Raises:
+        DecodeError: size, JSON, field types, or an encoding other than the deterministic one.
+        RecordError: a value out of its bounds, or fields that do not go together.
+        ProofError: the signature does not verify under the author's key.
+    """
+    if not SIGNATURE_SIZE < len(data) <= PACKET_SIZE_MAX:
+        raise DecodeError(f"packet: {len(data)} bytes, at most {PACKET_SIZE_MAX}")
+    encoded = data[:-SIGNATURE_SIZE]
+    try:
+        body = _DECODER.decode(encoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DecodeError(f"packet: {error}") from None
+    if msgspec.json.encode(body, order="deterministic") != encoded:
+        raise DecodeError("packet: body is not in its deterministic encoding")
+    _check_bounds(body)
+    author = from_text(body.author, KEY_SIZE)
+    packet = OutcomePacket(
+        body,
+        from_text(body.net, KEY_SIZE),
+        from_text(body.key, KEY_SIZE),
+        from_text(body.case, CASE_SIZE),
+        author,
+        data,
+    )
+    check(author, PACKET_TAG, encoded, data[-SIGNATURE_SIZE:])
+    return packet
+
+
+def _check_bounds(body: Body) -> None:
+    """Raise RecordError for values that no template could allow."""
+    if body.v != 1:
+        raise RecordError(f"packet: v = {body.v}, this version reads 1")
+    for field in ("seq", "day", "exp"):
+        number = getattr(body, field)
+        if not 0 <= number <= INTEGER_MAX:
+            raise RecordError(f"packet: {field} = {number}, must be 0 to {INTEGER_MAX}")
+    if body.exp < body.day:
+        raise RecordError(f"packet: expires on day {body.exp}, before its day {body.day}")
+    if body.gone:
+        if body.kind or body.arm or body.feat:
+            raise RecordError("packet: a tombstone carries no outcome")
+        return
+    wanted = {
+        "binary": body.value in (0.0, 1.0) and body.time is None and body.event is None,
+        "numeric": body.value is not None and body.time is None and body.event is None,
+        "time-to-event": body.value is None and body.time is not None and body.event in (0, 1),
+    }
+    if body.kind not in wanted:
+        raise RecordError(f"packet: kind = {body.kind!r}, must be one of {', '.join(wanted)}")
+    if not wanted[body.kind]:
+        raise RecordError(f"packet: value, time and event do not fit kind {body.kind!r}")
+    if body.time is not None and not 0 <= body.time <= INTEGER_MAX:
+        raise RecordError(f"packet: time = {body.time}, must be 0 to {INTEGER_MAX} days")
+
+
+def packet_body(
+    *,
+    network: bytes,
+    template: str,
+    key: bytes,
+    case: bytes,
+    author: bytes,
+    seq: int,
+    day: int,
+    exp: int,
+    arm: str,
+    time: int,
+    event: int,
+    feat: dict[str, int | str],
+) -> Body:
+    """Return a time-to-event body from identifiers in bytes."""
+    return Body(
+        v=1,
+        net=to_text(network),
+        tpl=template,
+        key=to_text(key),
+        case=to_text(case),
+        author=to_text(author),
+        seq=seq,
+        day=day,
+        exp=exp,
+        arm=arm,
+        kind="time-to-event",
+        time=time,
+        event=event,
+        feat=feat,
+    )

@@ -1,0 +1,247 @@
+"""Every point where qisguard is extended, on one page.
+
+1. An engine drives ``Endpoint``s and knows nothing else: an honest node is one, an attacker is any
+   other.
+2. An endpoint owns no socket, clock, thread or randomness: it returns ``Effect``s and the engine
+   performs them.
+3. The engine calls ``flush()`` before it performs effects: nothing is acknowledged that is not
+   durable.
+4. Plug-ins are frozen values: parameters are fields; state, time and ``rng`` are arguments.
+5. Registries are dict literals: ``attacks.ATTACKS``, ``defenses.DEFENSES``, ``lab.ENGINES``,
+   ``reports.RENDERERS``, ``audit.CHECKS``.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:  # names for annotations only: at run time this page depends on nothing
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qisguard.identity.descriptor import Address, Identity
+    from qisguard.identity.ids import NodeId
+    from qisguard.node.config import NodeConfig
+    from qisguard.node.messages import Reply, Request
+    from qisguard.node.node import Node
+    from qisguard.node.routing import Contact
+    from qisguard.outcomes.packet import OutcomePacket
+    from qisguard.outcomes.synthesis import Evidence, SynthesisConfig
+    from qisguard.outcomes.votes import Votes
+
+
+# --- what runs -----------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one datagram."""
+
+    data: bytes
+    to: "Address"
+
+
+Effect: TypeAlias = Send
+
+
+class Endpoint(Protocol):
+    """Anything with an address. The same calls in the same order give the same effects."""
+
+    def receive_datagram(self, data: bytes, source: "Address", now: float) -> None:
+        """Take one datagram, whatever it holds."""
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due at ``now``."""
+
+    def next_timer(self) -> float | None:
+        """Return when ``handle_timer`` wants to be called, or None."""
+
+    def flush(self) -> None:
+        """Make durable what the pending effects acknowledge: store and trail."""
+
+    def effects(self) -> Sequence[Effect]:
+        """Return and forget the pending effects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How an engine's seconds map to calendar days; owned by engines alone.
+
+    Machines count seconds (timeouts, sessions, record expiry); medicine and membership count days
+    (enrolment, ages, observed day). ``rate`` > 1 lets a one-minute run age its identities, and is
+    printed beside every result: 86,400 makes one second a day.
+    """
+
+    first_day: int
+    rate: float = 1.0
+
+    def day(self, now: float) -> int:
+        """Return the calendar day (days since 1970-01-01) at engine time ``now``, in seconds."""
+        return self.first_day + int(now * self.rate // 86_400)
+
+
+# --- cards ---------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a plug-in is, in the reader's words. ``seen`` is what an operator would notice."""
+
+    id: str
+    family: str
+    summary: str
+    capability: str
+    breaks: str
+    source: str
+    seen: str
+    limits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A refusal or a flag: data, never an exception."""
+
+    reason: str
+
+
+# --- who attacks: one object for live and virtual ------------------------------------------------
+class Behaviour(Protocol):
+    """``Node(..., behaviour=b)``: the honest node computes, the liar edits. Colluders share state."""
+
+    def answer(
+        self, node: "Node", sender: "NodeId", request: "Request", honest: "Reply", now: float
+    ) -> "Reply | None":
+        """Return the reply to send instead of ``honest``, or None to stay silent."""
+
+    def act(self, node: "Node", now: float) -> float | None:
+        """Take the initiative; return when to be called again, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insider:
+    """A roster member as an attacker finds it after a break-in: its nodes, author key and cases."""
+
+    issuer: str
+    nodes: tuple["NodeId", ...]
+    packets: tuple["OutcomePacket", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the card lets an attacker know.
+
+    ``keys`` are the similarity keys of the query under attack, ``target`` the arm that the attacker
+    wants to lose, ``other`` the arm that is to win, ``horizon`` the day the decision looks at.
+    """
+
+    keys: tuple[bytes, ...]
+    target: str
+    other: str
+    horizon: int
+    today: int
+    template: str
+    network: bytes
+    example: "OutcomePacket"
+    insiders: tuple[Insider, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recruit:
+    """One attacker: a fresh identity, or a member's node taken over (``takes``)."""
+
+    plays: Behaviour
+    identity: "Identity | None" = None
+    takes: "NodeId | None" = None
+
+
+class Attack(Protocol):
+    """A card, parameters as fields, and the identities it needs."""
+
+    @property
+    def card(self) -> Card:
+        """Return what this attack is."""
+
+    def recruit(
+        self, world: World, pool: Sequence["Identity"], rng: random.Random
+    ) -> Iterable[Recruit]:
+        """Return attackers; fresh identities are taken from ``pool``, already paid for."""
+
+
+# --- who defends: a card and any of six seams ----------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What ``tune`` may change before anything runs."""
+
+    node: "NodeConfig"
+    synthesis: "SynthesisConfig"
+
+
+class Defense(Protocol):
+    """A card, parameters as fields, and one or more of the seams below."""
+
+    @property
+    def card(self) -> Card:
+        """Return what this defence is."""
+
+
+@runtime_checkable
+class Tunes(Protocol):
+    """Changes configuration: paths, replicas, budgets, how the answer decides."""
+
+    def tune(self, settings: Settings) -> Settings:
+        """Return the settings to use."""
+
+
+@runtime_checkable
+class Admits(Protocol):
+    """Decides who may enter the routing table; the first refusal wins."""
+
+    def admit(
+        self, contact: "Contact", bucket: Sequence["Contact"], now: float
+    ) -> Rejected | None:
+        """Return a refusal, or None to admit."""
+
+
+@runtime_checkable
+class Routes(Protocol):
+    """A pipeline over look-up candidates; may drop and reorder, never add."""
+
+    def route(
+        self, target: "NodeId", candidates: Sequence["Contact"], now: float
+    ) -> Sequence["Contact"]:
+        """Return the candidates to use, in order."""
+
+
+@runtime_checkable
+class Accepts(Protocol):
+    """Decides about one packet, at the bucket and again at the reader; the first refusal wins."""
+
+    def accept(
+        self, packet: "OutcomePacket", held: "OutcomePacket | None", today: int
+    ) -> Rejected | None:
+        """Return a refusal, or None; ``held`` is the current packet of the same (author, case)."""
+
+
+@runtime_checkable
+class Weighs(Protocol):
+    """A pipeline over whole columns, in the scenario's order; never a loop over packets."""
+
+    def weigh(self, votes: "Votes", weights: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """Return (n,) weights >= 0; zero removes a vote."""
+
+
+@runtime_checkable
+class Watches(Protocol):
+    """A detector: raises a flag, never deletes."""
+
+    def watch(self, evidence: "Evidence") -> Rejected | None:
+        """Return a flag, or None."""
+
+
+# --- who tells -----------------------------------------------------------------------------------
+class Renderer(Protocol):
+    """A pure function of a result folder."""
+
+    @property
+    def suffix(self) -> str:
+        """Return the file suffix, such as ``.html``."""
+
+    def render(self, folder: Mapping[str, bytes]) -> bytes:
+        """Return the report."""

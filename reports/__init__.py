@@ -1,0 +1,1 @@
+"""Renderers of results and findings; they never run anything."""
