@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # names for annotations only: at run time this page depends o
 
     from qisguard.identity.descriptor import Address, Identity
     from qisguard.identity.ids import NodeId
+    from qisguard.identity.keys import KeyPair
     from qisguard.node.config import NodeConfig
     from qisguard.node.messages import Reply, Request
     from qisguard.node.node import Node
@@ -103,7 +104,7 @@ class Rejected:
 
 # --- who attacks: one object for live and virtual ------------------------------------------------
 class Behaviour(Protocol):
-    """``Node(..., behaviour=b)``: the honest node computes, the liar edits. Colluders share state."""
+    """``Node(..., behaviour=b)``: the honest node computes, the liar edits; colluders share it."""
 
     def answer(
         self, node: "Node", sender: "NodeId", request: "Request", honest: "Reply", now: float
@@ -116,10 +117,11 @@ class Behaviour(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Insider:
-    """A roster member as an attacker finds it after a break-in: its nodes, author key and cases."""
+    """A roster member as an attacker finds it after a break-in: its node, author key and cases."""
 
     issuer: str
-    nodes: tuple["NodeId", ...]
+    node: "NodeId"
+    author: "KeyPair"
     packets: tuple["OutcomePacket", ...]
 
 
@@ -193,9 +195,7 @@ class Tunes(Protocol):
 class Admits(Protocol):
     """Decides who may enter the routing table; the first refusal wins."""
 
-    def admit(
-        self, contact: "Contact", bucket: Sequence["Contact"], now: float
-    ) -> Rejected | None:
+    def admit(self, contact: "Contact", bucket: Sequence["Contact"], now: float) -> Rejected | None:
         """Return a refusal, or None to admit."""
 
 

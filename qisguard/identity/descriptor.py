@@ -119,7 +119,9 @@ def open_descriptor(data: bytes, network: Network, today: int) -> Descriptor:
         raise IdentityError(f"descriptor: expired on day {fields.expires}, today is {today}")
     keys = (fields.key, fields.tls_key, fields.log_key, fields.witness_key)
     if any(len(key) != KEY_SIZE for key in keys) or len(set(keys)) != len(keys):
-        raise IdentityError("descriptor: identity, tls, log and witness must be four different keys")
+        raise IdentityError(
+            "descriptor: identity, tls, log and witness must be four different keys"
+        )
     if fields.seq < 0 or not 0 < fields.port < 1 << 16 or not _is_ip(fields.host):
         raise IdentityError(
             f"descriptor: address {fields.host[:45]!r} port {fields.port} sequence {fields.seq}; "

@@ -63,7 +63,7 @@ def seal_network(network: Network, authority: KeyPair) -> bytes:
 
 
 def open_network(data: bytes, authority: bytes) -> Network:
-    """Return the network that ``authority`` signed; raise DecodeError, ProofError, IdentityError."""
+    """Return the network that ``authority`` signed; raise QisguardError for anything else."""
     body = unseal(NETWORK_TAG, data, authority, _Body)
     if body.v != 1:
         raise IdentityError(f"network file: v = {body.v}, this version reads 1")

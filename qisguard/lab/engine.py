@@ -1,0 +1,53 @@
+"""What a run needs of an engine: places for nodes, and waiting until their work is done.
+
+The same coroutine drives real sockets (``live``) and the simulated network (``virtual``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from qisguard.identity.descriptor import Address
+from qisguard.node.node import Node
+from qisguard.plugins import Clock
+
+MakeNode = Callable[[Address], Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Operation ``id`` of ``node``."""
+
+    node: Node
+    id: int
+
+
+class Engine(Protocol):
+    """One network while it runs."""
+
+    name: str
+    clock: Clock
+
+    def now(self) -> float:
+        """Return engine seconds since the start."""
+
+    def add(self, make: MakeNode) -> Node:
+        """Give a node an address and put it on the network."""
+
+    def act(self, node: Node, action: Callable[[float], Sequence[int]]) -> list[Handle]:
+        """Call ``action(now)`` on a node, send what it wants sent, return its operations."""
+
+    def touch(self, node: Node) -> None:
+        """Run a node's timer and send what is pending, after its behaviour changed."""
+
+    async def finish(self, handles: Sequence[Handle]) -> list[object]:
+        """Return what operations ended with; raise ScenarioError when they do not end in time."""
+
+    async def quiet(self, nodes: Sequence[Node]) -> None:
+        """Return when no operation of ``nodes`` is under way."""
+
+    def measures(self) -> dict[str, float]:
+        """Return what the engine counted: datagrams, losses, seconds, digest if it replays."""
+
+    def close(self) -> None:
+        """Close every node and give the addresses back."""

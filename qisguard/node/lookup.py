@@ -1,0 +1,138 @@
+"""Iterative look-ups over disjoint paths (Kademlia, section 2.3; S/Kademlia, section 4.4).
+
+Sans-IO: the caller sends ``queries_to_send`` and reports each reply or silence. The k closest known
+contacts are dealt into d paths; a node is asked at most once in the whole look-up, so a liar spoils
+only the path that it is on.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+
+from qisguard.identity.ids import NodeId
+from qisguard.node.routing import Contact
+
+Filter = Callable[[NodeId, Sequence[Contact]], Sequence[Contact]]
+"""Defences with the ``route`` seam: may drop and reorder candidates, never add."""
+
+
+class _Path:
+    """One of the d searches: what it knows, asked and heard."""
+
+    def __init__(self, target: NodeId, k: int, alpha: int) -> None:
+        self._target = target
+        self._k = k
+        self._alpha = alpha
+        self._known: dict[NodeId, Contact] = {}
+        self._asked: set[NodeId] = set()
+        self._in_flight: set[NodeId] = set()
+        self._answered: dict[NodeId, Contact] = {}
+        self._failed: set[NodeId] = set()
+
+    def learn(self, contacts: Iterable[Contact]) -> None:
+        for contact in contacts:
+            if contact.id not in self._failed:
+                self._known.setdefault(contact.id, contact)  # hearsay never moves a known contact
+        if len(self._known) > 8 * self._k:
+            keep = heapq.nsmallest(4 * self._k, self._known.values(), key=self._distance)
+            self._known = {c.id: c for c in keep} | self._answered
+
+    def queries(self, used: set[NodeId]) -> list[Contact]:
+        room = self._alpha - len(self._in_flight)
+        if room <= 0:
+            return []
+        found = [c for c in self.nearest(used) if c.id not in self._asked][:room]
+        for contact in found:
+            self._asked.add(contact.id)
+            self._in_flight.add(contact.id)
+            used.add(contact.id)
+        return found
+
+    def nearest(self, used: set[NodeId]) -> list[Contact]:
+        """Return the k closest that this path may count on: its own, or not asked by another."""
+        own = (c for c in self._known.values() if c.id in self._asked or c.id not in used)
+        return heapq.nsmallest(self._k, own, key=self._distance)
+
+    def close(self, identifier: NodeId, contacts: Iterable[Contact] | None) -> bool:
+        if identifier not in self._in_flight:
+            return False
+        self._in_flight.discard(identifier)
+        if contacts is None:
+            self._known.pop(identifier, None)
+            self._failed.add(identifier)
+        else:
+            self._answered[identifier] = self._known[identifier]
+            self.learn(contacts)
+        return True
+
+    @property
+    def answered(self) -> Iterable[Contact]:
+        return self._answered.values()
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._in_flight)
+
+    def _distance(self, contact: Contact) -> int:
+        return contact.id ^ self._target
+
+
+class Lookup:
+    """Search for the ``k`` contacts closest to ``target`` that answer.
+
+    It ends when on every path the k closest known contacts have answered or failed.
+    """
+
+    def __init__(
+        self,
+        target: NodeId,
+        start: Sequence[Contact],
+        *,
+        k: int,
+        alpha: int,
+        disjoint_paths: int = 1,
+        keep: Filter = lambda target, contacts: contacts,
+    ) -> None:
+        self.target = target
+        self.message_count = 0
+        self._k = k
+        self._keep = keep
+        self._used: set[NodeId] = set()
+        self._paths = [_Path(target, k, alpha) for _ in range(disjoint_paths)]
+        dealt = heapq.nsmallest(
+            max(k, disjoint_paths), keep(target, start), key=lambda c: c.id ^ target
+        )
+        for index, contact in enumerate(dealt):
+            self._paths[index % disjoint_paths].learn([contact])
+
+    def queries_to_send(self) -> list[Contact]:
+        """Return the contacts to ask now; each is returned once in the life of the look-up."""
+        queries = [contact for path in self._paths for contact in path.queries(self._used)]
+        self.message_count += len(queries)
+        return queries
+
+    def handle_nodes(self, sender: NodeId, contacts: Sequence[Contact]) -> None:
+        """Take one reply. A reply nobody asked for is dropped: it may be an injection."""
+        self._close(sender, self._keep(self.target, contacts))
+
+    def handle_silence(self, sender: NodeId) -> None:
+        """Take note that a contact did not answer."""
+        self._close(sender, None)
+
+    def _close(self, sender: NodeId, contacts: Sequence[Contact] | None) -> None:
+        any(path.close(sender, contacts) for path in self._paths)
+
+    @property
+    def done(self) -> bool:
+        """Return whether nothing is in flight and nothing is left to ask."""
+        if any(path.is_waiting for path in self._paths):
+            return False
+        return not any(
+            contact.id not in self._used
+            for path in self._paths
+            for contact in path.nearest(self._used)
+        )
+
+    def closest(self) -> list[Contact]:
+        """Return up to k contacts that answered on any path, nearest to the target first."""
+        answered = (contact for path in self._paths for contact in path.answered)
+        return heapq.nsmallest(self._k, answered, key=lambda c: c.id ^ self.target)

@@ -1,0 +1,135 @@
+"""What two nodes say to each other inside a session: requests, replies, and their encoding.
+
+- MessagePack array structs; decoding validates types, counts and sizes before anything is used.
+- A reply carries the request's number and is dropped when nobody waits for it.
+- Every message fits one sealed datagram; there is no fragmentation.
+"""
+
+import ipaddress
+from functools import lru_cache
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from qisguard.errors import DecodeError
+from qisguard.identity.ids import ID_SIZE
+
+CONTACTS_MAX = 20
+PACKETS_MAX = 4
+LISTING_MAX = 28
+FETCH_MAX = 28
+
+Number = Annotated[int, Meta(ge=0, lt=1 << 32)]
+Id = Annotated[bytes, Meta(min_length=ID_SIZE, max_length=ID_SIZE)]
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Port = Annotated[int, Meta(ge=1, lt=1 << 16)]
+Host = Annotated[bytes, Meta(min_length=4, max_length=16)]
+Packet = Annotated[bytes, Meta(max_length=512)]
+Day = Annotated[int, Meta(ge=0, lt=1 << 32)]
+WireContact: TypeAlias = tuple[Id, Host, Port]
+
+
+class _Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
+    number: Number
+
+
+class Ping(_Message, frozen=True, tag=0):
+    """Are you there?"""
+
+
+class FindNode(_Message, frozen=True, tag=1):
+    """Which contacts of yours are closest to ``target``?"""
+
+    target: Id
+
+
+class Store(_Message, frozen=True, tag=2):
+    """Keep my provider record, and these packets with it."""
+
+    record: Annotated[bytes, Meta(max_length=192)]
+    packets: Annotated[list[Packet], Meta(max_length=PACKETS_MAX)]
+
+
+class ListPackets(_Message, frozen=True, tag=3):
+    """Which packets do you hold under ``key``, from digest ``after`` on?"""
+
+    key: Id
+    after: Annotated[bytes, Meta(max_length=32)]
+
+
+class FetchPackets(_Message, frozen=True, tag=4):
+    """Send as many of these packets as fit one datagram, in this order."""
+
+    key: Id
+    digests: Annotated[list[Digest], Meta(max_length=FETCH_MAX)]
+
+
+class Pong(_Message, frozen=True, tag=16):
+    """I am here."""
+
+
+class Nodes(_Message, frozen=True, tag=17):
+    """The closest contacts I know."""
+
+    contacts: Annotated[list[WireContact], Meta(max_length=CONTACTS_MAX)]
+
+
+class Stored(_Message, frozen=True, tag=18):
+    """Durable, but for the packets refused: one reason each, empty when kept."""
+
+    reasons: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=PACKETS_MAX)]
+
+
+class Listing(_Message, frozen=True, tag=19):
+    """One page of digests in ascending order, each with the day it was first seen here."""
+
+    entries: Annotated[list[tuple[Digest, Day]], Meta(max_length=LISTING_MAX)]
+    more: bool
+
+
+class Packets(_Message, frozen=True, tag=20):
+    """The packets asked for, as far as they fit and are held."""
+
+    packets: Annotated[list[Packet], Meta(max_length=PACKETS_MAX)]
+
+
+class Refused(_Message, frozen=True, tag=21):
+    """No, and why."""
+
+    reason: Annotated[str, Meta(max_length=64)]
+
+
+Request: TypeAlias = Ping | FindNode | Store | ListPackets | FetchPackets
+Reply: TypeAlias = Pong | Nodes | Stored | Listing | Packets | Refused
+Message: TypeAlias = Request | Reply
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """Return the plaintext of one sealed datagram."""
+    return _ENCODER.encode(message)
+
+
+def decode(data: bytes) -> Message:
+    """Return the message in ``data``; raise DecodeError for anything else."""
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"message: {error}") from None
+
+
+@lru_cache(maxsize=8_192)
+def pack_host(host: str) -> bytes:
+    """Return the 4 or 16 bytes of an IP address in text form."""
+    return ipaddress.ip_address(host).packed
+
+
+@lru_cache(maxsize=8_192)
+def unpack_host(packed: bytes) -> str:
+    """Return the text form of a packed IP address; raise DecodeError unless 4 or 16 bytes."""
+    if len(packed) not in (4, 16):
+        raise DecodeError(f"host: {len(packed)} bytes, must be 4 or 16")
+    return str(ipaddress.ip_address(packed))
