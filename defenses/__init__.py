@@ -1,1 +1,19 @@
 """One defence a module, each with a card."""
+
+from qisguard.defenses.age import Age
+from qisguard.defenses.issuer_trim import IssuerTrim
+from qisguard.defenses.leave_one_out import LeaveOneOut
+from qisguard.defenses.one_vote import OneVote
+from qisguard.defenses.roster import RosterRouting
+from qisguard.defenses.sequence import Sequence
+from qisguard.defenses.structure import Structure
+
+DEFENSES: dict[str, type] = {
+    "roster_routing": RosterRouting,
+    "structure": Structure,
+    "sequence": Sequence,
+    "one_vote": OneVote,
+    "age": Age,
+    "issuer_trim": IssuerTrim,
+    "leave_one_out": LeaveOneOut,
+}

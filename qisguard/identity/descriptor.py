@@ -59,6 +59,11 @@ class Descriptor:
     expires: int
     signed: bytes
 
+    def check_day(self, today: int) -> None:
+        """Raise IdentityError when the descriptor expired before calendar day ``today``."""
+        if self.expires < today:
+            raise IdentityError(f"descriptor: expired on day {self.expires}, today is {today}")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -91,17 +96,17 @@ class Identity:
                 expires,
             )
         )
-        return open_descriptor(body + self.key.sign(DESCRIPTOR_TAG, body), network, today=0)
+        return open_descriptor(body + self.key.sign(DESCRIPTOR_TAG, body), network)
 
 
-def open_descriptor(data: bytes, network: Network, today: int) -> Descriptor:
-    """Return the descriptor in ``data`` if it is valid in ``network`` on calendar day ``today``.
+def open_descriptor(data: bytes, network: Network) -> Descriptor:
+    """Return the descriptor in ``data`` if it is valid in ``network``; ``check_day`` is the caller's.
 
-    Cheap checks come first: size, shape, network, expiry, puzzles (two hashes), then the signature.
+    Cheap checks come first: size, shape, network, puzzles (two hashes), then keys and signature.
 
     Raises:
         DecodeError: the bytes are not a descriptor.
-        IdentityError: wrong network, expired, unsolved puzzle, bad address or unusable key.
+        IdentityError: wrong network, unsolved puzzle, bad address or unusable key.
         ProofError: the signature does not verify.
     """
     if not SIGNATURE_SIZE < len(data) <= DESCRIPTOR_SIZE_MAX:
@@ -115,8 +120,6 @@ def open_descriptor(data: bytes, network: Network, today: int) -> Descriptor:
         raise DecodeError("descriptor: not in its deterministic encoding")
     if fields.v != 1 or fields.network != network.id:
         raise IdentityError("descriptor: belongs to another network or version")
-    if fields.expires < today:
-        raise IdentityError(f"descriptor: expired on day {fields.expires}, today is {today}")
     keys = (fields.key, fields.tls_key, fields.log_key, fields.witness_key)
     if any(len(key) != KEY_SIZE for key in keys) or len(set(keys)) != len(keys):
         raise IdentityError(

@@ -75,17 +75,25 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """A survival curve as a step function: ``times`` in days, ``survival`` in [0, 1]."""
+    """A survival curve as a step function: ``times`` in days, ``survival`` in [0, 1].
+
+    Without ``engine`` it comes from the run of the report's first row.
+    """
 
     network: str
     step: str
     arm: str
     times: list[float]
     survival: list[float]
+    engine: str = ""
+    seed: int = 0
 
 
 class WeightRow(msgspec.Struct, frozen=True):
-    """Weight that one issuer holds at one step; ``age`` in days since enrolment or first seen."""
+    """Weight that one issuer holds at one step; ``age`` in days since enrolment or first seen.
+
+    Without ``engine`` it comes from the run of the report's first row.
+    """
 
     network: str
     step: str
@@ -94,6 +102,8 @@ class WeightRow(msgspec.Struct, frozen=True):
     votes: int
     weight: float
     is_hostile: bool
+    engine: str = ""
+    seed: int = 0
 
 
 class NetworkRow(msgspec.Struct, frozen=True):

@@ -20,6 +20,8 @@ from qisguard.node.node import Done, Node
 from qisguard.node.operations import Retrieved
 from qisguard.plugins import Clock
 
+_TIME = struct.Struct("!d").pack
+
 PATIENCE = 600.0
 """Virtual seconds after which an operation that has not ended is a fault."""
 
@@ -45,6 +47,7 @@ class VirtualEngine:
         self._order = 0
         self._heap: list[tuple[float, int, Address, bytes | None, Address]] = []
         self._nodes: dict[Address, Node] = {}
+        self._names: dict[Address, bytes] = {}
         self._timers: dict[Address, float] = {}
         self._done: dict[tuple[Address, int], object] = {}
         self._digest = sha256()
@@ -61,6 +64,7 @@ class VirtualEngine:
         address = (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", 4_000)
         node = make(address)
         self._nodes[address] = node
+        self._names[address] = index.to_bytes(4, "big")
         self._pump(node)
         return node
 
@@ -120,7 +124,7 @@ class VirtualEngine:
             node.handle_timer(self._now)
         else:
             self._digest.update(
-                struct.pack("!d", self._now) + repr((source, address)).encode() + data
+                _TIME(self._now) + self._names[source] + self._names[address] + data
             )
             node.receive_datagram(data, source, self._now)
         self._pump(node)

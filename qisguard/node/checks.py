@@ -21,7 +21,7 @@ class Checks:
     """Signatures, descriptors and packets; each raises QisguardError on failure."""
 
     verify: Verify = keys.verify
-    descriptor: Callable[[bytes, Network, int], Descriptor] = open_descriptor
+    descriptor: Callable[[bytes, Network], Descriptor] = open_descriptor
     packet: Callable[[bytes], OutcomePacket] = open_packet
 
 

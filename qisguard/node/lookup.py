@@ -50,7 +50,7 @@ class _Path:
     def nearest(self, used: set[NodeId]) -> list[Contact]:
         """Return the k closest that this path may count on: its own, or not asked by another."""
         own = (c for c in self._known.values() if c.id in self._asked or c.id not in used)
-        return heapq.nsmallest(self._k, own, key=self._distance)
+        return sorted(own, key=self._distance)[: self._k]
 
     def close(self, identifier: NodeId, contacts: Iterable[Contact] | None) -> bool:
         if identifier not in self._in_flight:
@@ -135,4 +135,4 @@ class Lookup:
     def closest(self) -> list[Contact]:
         """Return up to k contacts that answered on any path, nearest to the target first."""
         answered = (contact for path in self._paths for contact in path.answered)
-        return heapq.nsmallest(self._k, answered, key=lambda c: c.id ^ self.target)
+        return sorted(answered, key=lambda c: c.id ^ self.target)[: self._k]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from qisguard.errors import DecodeError
-from qisguard.identity.descriptor import Address, Identity
+from qisguard.identity.descriptor import Address, Descriptor, Identity
 from qisguard.identity.ids import NodeId, placement
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import Draw
@@ -104,7 +104,7 @@ class Node:
             config,
             draw,
             checks.verify,
-            lambda data: checks.descriptor(data, network, clock.day(self._now)),
+            self._open_descriptor,
             self.counts,
         )
         expires = clock.day(0.0) + descriptor_days
@@ -167,6 +167,11 @@ class Node:
             )
             for key in keys
         ]
+
+    def corrupt(self, behaviour: Behaviour | None) -> None:
+        """Let somebody else decide what this node says from now on; None makes it honest again."""
+        self.behaviour = behaviour
+        self._next_act = self._now if behaviour else None
 
     def close(self, now: float) -> None:
         """Flush, sign a last checkpoint, and stop promising anything."""
@@ -374,9 +379,23 @@ class Node:
         answer = (pending.contact.id, pending.request, None)
         self._ready.append((pending.operation, answer))
 
+    def _open_descriptor(self, data: bytes) -> Descriptor:
+        descriptor = self._checks.descriptor(data, self.network)
+        descriptor.check_day(self.clock.day(self._now))
+        return descriptor
+
     # --- surroundings ----------------------------------------------------------------------------
     def _around(self) -> operations.Surroundings:
-        return operations.Surroundings(self.me, self.config, self.roster, self._keep())
+        return operations.Surroundings(
+            self.me, self.config, self.roster, self._keep(), self._known
+        )
+
+    def _known(self, identifier: NodeId) -> Contact | None:
+        """Return a contact that proved its id in a session which is open, or this node itself."""
+        if identifier == self.me.id:
+            return self.me
+        session = self.sessions.get(identifier)
+        return Contact(identifier, session.address) if session else None
 
     def _keep(self) -> Filter:
         return partial(_keep, self._routes, self.me.id, self._now)

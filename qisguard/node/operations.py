@@ -5,7 +5,7 @@ peer that stayed silent. It owns no socket and no clock, so the order of answers
 depends on.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -47,6 +47,7 @@ class Surroundings:
     config: NodeConfig
     roster: Roster | None
     keep: Filter
+    known: Callable[[NodeId], Contact | None]
 
 
 @dataclass(slots=True)
@@ -104,21 +105,22 @@ def replicas(
     most ``replicas_per_issuer`` each, so that an id which is not on the roster is never chosen and
     there is nothing to search for.
     """
-    found = yield from find(around, place, start)
     config = around.config
     if not config.roster_replicas or around.roster is None:
+        found = yield from find(around, place, start)
         return found[: config.replica_count]
-    known = {c.id: c for c in [*start, *found]}
-    chosen = []
-    for identifier in roster_replicas(
+    wanted = roster_replicas(
         around.roster, place, config.replica_count, config.replicas_per_issuer
-    ):
-        if identifier not in known:
-            nearby = yield from find(around, identifier, list(known.values()))
-            known |= {c.id: c for c in nearby}
-        if identifier in known:
-            chosen.append(known[identifier])
-    return chosen
+    )
+    known = {identifier: around.known(identifier) for identifier in wanted}
+    if not all(known.values()):  # the roster names the replicas; a look-up finds their addresses
+        for contact in (yield from find(around, place, start)):
+            known[contact.id] = known.get(contact.id) or contact
+    for identifier in wanted:
+        if known[identifier] is None:
+            nearby = yield from find(around, identifier, start)
+            known[identifier] = next((c for c in nearby if c.id == identifier), None)
+    return [contact for identifier in wanted if (contact := known[identifier])]
 
 
 def roster_replicas(roster: Roster, place: NodeId, count: int, per_issuer: int) -> list[NodeId]:

@@ -6,7 +6,6 @@
 - A full bucket keeps its members; the newcomer waits in a bounded replacement cache until one dies.
 """
 
-import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -83,4 +82,4 @@ class RoutingTable:
 
     def closest(self, target: NodeId, count: int) -> list[Contact]:
         """Return up to ``count`` contacts, nearest to ``target`` first."""
-        return heapq.nsmallest(count, self, key=lambda contact: contact.id ^ target)
+        return sorted(self, key=lambda contact: contact.id ^ target)[:count]

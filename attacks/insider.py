@@ -1,0 +1,49 @@
+"""A compromised hospital: its author key rewrites every case it has, and invents more.
+
+The key is on the roster and old, the sequence numbers rise as they should, every signature is good:
+nothing but the outcome is false. An issuer's *share* is the only thing that bounds it.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from qisguard.attacks.poison import invent, rewrite
+from qisguard.attacks.publisher import Publisher
+from qisguard.identity.descriptor import Identity
+from qisguard.plugins import Card, Recruit, World
+
+
+@dataclass(frozen=True, slots=True)
+class CompromisedHospital:
+    """Rewrites its own cases under the keys of the question; invents ``invented`` in each arm."""
+
+    invented: int = 20
+
+    card = Card(
+        id="compromised_hospital",
+        family="insider",
+        summary="a member's author key rewrites its cases and invents more, against one arm",
+        capability="holds the author key and a node of a member for as long as it likes",
+        breaks="integrity of the answer",
+        source="poisoning rows of the catalogue, '20 % aged ids of one issuer'",
+        seen="leave-one-issuer-out moves the answer; many sequence numbers rise on one day",
+        limits="one issuer is one vote among the issuers, however many cases it claims",
+    )
+
+    def recruit(
+        self, world: World, pool: Sequence[Identity], rng: random.Random
+    ) -> Iterable[Recruit]:
+        """Return one recruit for each member that was broken into."""
+        for insider in world.insiders:
+            keys = set(world.keys)
+            packets = [
+                rewrite(world, insider.author, packet, rng)
+                for packet in insider.packets
+                if packet.key in keys
+            ]
+            for arm in (world.target, world.other):
+                packets += [
+                    invent(world, insider.author, 1, arm, rng) for _ in range(self.invented)
+                ]
+            yield Recruit(plays=Publisher(packets), takes=insider.node)

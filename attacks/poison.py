@@ -1,0 +1,71 @@
+"""Outcomes that were never observed: what poisoners publish, in the forms that fool survival data.
+
+Structurally perfect packets, because anything else dies at the first check: the time is in range,
+the features are copied from a packet that the attacker has seen.
+"""
+
+import random
+
+from qisguard.identity.keys import KeyPair
+from qisguard.outcomes.packet import Body, OutcomePacket, packet_body, sign_packet
+from qisguard.plugins import World
+
+EARLY_DAYS = (30, 180)
+"""An early death happens within half a year: it weighs on every later day of the curve."""
+LATE_RATIO = 3
+"""An immortal is followed for this many horizons without an event."""
+
+
+def outcome(world: World, arm: str, rng: random.Random) -> tuple[int, int]:
+    """Return (time, event) that speaks against the target arm and for the other one."""
+    if arm == world.target:
+        return rng.randint(*EARLY_DAYS), 1
+    return LATE_RATIO * world.horizon, 0
+
+
+def invent(world: World, author: KeyPair, seq: int, arm: str, rng: random.Random) -> OutcomePacket:
+    """Return a signed packet about a case that does not exist, under a key of the query."""
+    time, event = outcome(world, arm, rng)
+    example = world.example.body
+    return sign_packet(
+        packet_body(
+            network=world.network,
+            template=world.template,
+            key=rng.choice(world.keys),
+            case=rng.randbytes(16),
+            author=author.public,
+            seq=seq,
+            day=world.today,
+            exp=example.exp,
+            arm=arm,
+            time=time,
+            event=event,
+            feat=dict(example.feat),
+        ),
+        author,
+    )
+
+
+def rewrite(
+    world: World, author: KeyPair, packet: OutcomePacket, rng: random.Random
+) -> OutcomePacket:
+    """Return a later version of a real case with the outcome that the attacker wants."""
+    body: Body = packet.body
+    time, event = outcome(world, body.arm, rng)
+    return sign_packet(
+        packet_body(
+            network=packet.network,
+            template=body.tpl,
+            key=packet.key,
+            case=packet.case,
+            author=author.public,
+            seq=body.seq + 1,
+            day=world.today,
+            exp=body.exp,
+            arm=body.arm,
+            time=time,
+            event=event,
+            feat=dict(body.feat),
+        ),
+        author,
+    )

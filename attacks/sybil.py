@@ -1,0 +1,49 @@
+"""Sybil poisoning: fresh identities outside the roster publish outcomes that never happened.
+
+Every identity solved both puzzles and joined over the wire; each has an author key of its own, so
+that one vote per key does not stop them, and publishes ``packets_each`` invented cases.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from qisguard.attacks.poison import invent
+from qisguard.attacks.publisher import Publisher
+from qisguard.identity.descriptor import Identity
+from qisguard.identity.keys import KeyPair
+from qisguard.plugins import Card, Recruit, World
+
+
+@dataclass(frozen=True, slots=True)
+class SybilPoisoning:
+    """``target_ratio`` of the packets kill in the target arm; the rest survive in the other."""
+
+    packets_each: int = 1
+    target_ratio: float = 1.0
+
+    card = Card(
+        id="sybil_poisoning",
+        family="Sybil",
+        summary="fresh identities publish invented early deaths in the better arm",
+        capability="computes puzzles; knows the template and the question; no member's key",
+        breaks="integrity of the answer",
+        source="Douceur, IPTPS 2002; poisoning rows of the catalogue, '20 % fresh ids'",
+        seen="share of 'none' among issuers rises; newcomers against veterans differ",
+        limits="each identity costs 2^c1 + 2^c2 hashes and a handshake with each replica",
+    )
+
+    def recruit(
+        self, world: World, pool: Sequence[Identity], rng: random.Random
+    ) -> Iterable[Recruit]:
+        """Return one recruit for each identity of the pool."""
+        for identity in pool:
+            author = KeyPair.from_seed(rng.randbytes(32))
+            packets = [
+                invent(world, author, 1, self._arm(world, rng), rng)
+                for _ in range(self.packets_each)
+            ]
+            yield Recruit(plays=Publisher(packets), identity=identity)
+
+    def _arm(self, world: World, rng: random.Random) -> str:
+        return world.target if rng.random() < self.target_ratio else world.other

@@ -1,0 +1,164 @@
+"""A trail's folder as an auditor may read it, and whether it holds exactly what it must (AUD-12).
+
+The folder belongs to whoever is audited: every read is bounded before it starts, no link is
+followed, nothing but regular files is opened, and a name may hold anything.
+"""
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+
+from qisguard.audit.findings import Findings, printable
+from qisguard.errors import DecodeError
+from qisguard.trail.merkle import HASH_SIZE
+from qisguard.trail.tiles import (
+    ENTRIES,
+    ENTRY_SIZE_MAX,
+    Tile,
+    levels,
+    parse_path,
+    tile_count,
+    width_at,
+)
+
+_TILE_FOLDER = re.compile(r"tile(/(entries|[0-9]{1,2})(/x[0-9]{3}){0,6}(/[0-9]{3}\.p)?)?", re.ASCII)
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)
+_NAMES = ("checkpoint", "tile", "packets")
+
+
+class Folder:
+    """One trail's folder; ``unreadable`` collects what the operating system refused."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.unreadable: list[str] = []
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """Return a regular file of at most ``limit`` bytes, or None when there is none."""
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(self.root / path, flags)
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                self.refused(path, error)
+            return None
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        except OSError as error:
+            self.refused(path, error)
+            return None
+        finally:
+            os.close(descriptor)
+        return data if len(data) <= limit else None
+
+    def has(self, path: str) -> bool:
+        """Return whether anything has this path."""
+        return os.path.lexists(self.root / path)
+
+    def entries(self, path: str) -> list[os.DirEntry[str]]:
+        """Return what a folder holds, in order of name."""
+        try:
+            with os.scandir(self.root / path) as found:
+                return sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            self.refused(path, error)
+            return []
+
+    def refused(self, path: str, error: OSError) -> None:
+        """Note that the operating system would not let us look."""
+        self.unreadable.append(f"{printable(path)}: {error.strerror}")
+
+
+def is_regular(folder: Folder, entry: os.DirEntry[str], path: str, out: Findings) -> int | None:
+    """Return the size of a regular file; report anything else and return None."""
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except OSError as error:
+        folder.refused(path, error)
+        return None
+    if stat.S_ISREG(found.st_mode):
+        return found.st_size
+    kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a regular file"
+    out.add("AUD-12", printable(path), f"is {kind}")
+    return None
+
+
+def check_top(folder: Folder, out: Findings) -> None:
+    """Report what lies in the folder beside checkpoint, tiles and packets."""
+    for entry in folder.entries("."):
+        if entry.name not in _NAMES:
+            out.add("AUD-12", printable(entry.name), "does not belong in a trail")
+        elif entry.name == "checkpoint":
+            is_regular(folder, entry, entry.name, out)
+        elif not entry.is_dir(follow_symlinks=False):
+            out.add("AUD-12", printable(entry.name), "is not a folder")
+
+
+def check_tiles(folder: Folder, size: int, out: Findings) -> int:
+    """Report every file below ``tile/`` that a tree of ``size`` has not, or has otherwise.
+
+    Returns:
+        How many entry bundles are missing.
+    """
+    counts = dict.fromkeys(levels(size), 0)
+    if folder.has("tile"):
+        _visit(folder, "tile", size, counts, out)
+    missing = {level: tile_count(level, size) - count for level, count in counts.items()}
+    for level, count in missing.items():
+        listed = index = 0
+        while listed < min(count, 5):
+            tile = Tile(level, index, width_at(level, index, size))
+            index += 1
+            if not folder.has(tile.path):
+                listed += 1
+                more = f" ({count} files of this level are missing)" if listed == 1 < count else ""
+                out.add("AUD-12", tile.path, f"is missing; size {size} implies it{more}")
+    return missing.get(ENTRIES, 0)
+
+
+def _visit(folder: Folder, path: str, size: int, counts: dict[int, int], out: Findings) -> int:
+    """Check one folder and all below it; return how many files of the tree it holds."""
+    if not _TILE_FOLDER.fullmatch(path) or not os.path.isdir(folder.root / path):
+        out.add("AUD-12", printable(path), "is a folder that no size implies")
+        return 0
+    found = reported = 0
+    for entry in folder.entries(path):
+        inside = f"{path}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            found += _visit(folder, inside, size, counts, out)
+            reported += 1
+            continue
+        length = is_regular(folder, entry, inside, out)
+        reported += 1
+        if length is not None and _check_tile(inside, length, size, counts, out):
+            found += 1
+    if not found and not reported:
+        out.add("AUD-12", printable(path), "is an empty folder that no size implies")
+    return found
+
+
+def _check_tile(path: str, length: int, size: int, counts: dict[int, int], out: Findings) -> bool:
+    """Check name and length of one file; return whether the tree has a file of this name."""
+    try:
+        tile = parse_path(path)
+    except DecodeError:
+        out.add("AUD-12", printable(path), "does not belong in a trail")
+        return False
+    width = width_at(tile.level, tile.index, size)
+    if tile.level not in counts or width != tile.width:
+        said = f"is {width} wide" if width and tile.level in counts else "does not exist"
+        out.add("AUD-12", path, f"is not of size {size}, where this file {said}")
+        return False
+    counts[tile.level] += 1
+    if tile.level == ENTRIES:
+        if length > width * (2 + ENTRY_SIZE_MAX):
+            out.add("AUD-12", path, f"{length} bytes are too many for {width} entries")
+    elif length != width * HASH_SIZE:
+        out.add("AUD-12", path, f"{length} bytes, must be {width * HASH_SIZE}")
+    return True

@@ -1,0 +1,66 @@
+"""The command ``qisguard``: registers commands and turns errors into one line and an exit code.
+
+Only Typer is imported here and in the command modules; what a command needs loads when it runs.
+"""
+
+import os
+import sys
+
+import typer
+
+from qisguard import __version__
+from qisguard.cli.audit import audit
+from qisguard.cli.demo import demo
+from qisguard.errors import QisguardError
+from qisguard.exits import Exit
+
+app = typer.Typer(
+    name="qisguard",
+    help="Attack, defend and audit peer-to-peer networks that contain liars.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo)
+app.command("audit")(audit)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"qisguard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Attack, defend and audit peer-to-peer networks that contain liars."""
+
+
+def main() -> None:
+    """Run the command line; every exit code is one of ``Exit``."""
+    try:
+        app()
+    except QisguardError as error:
+        typer.echo(f"qisguard: {error.code}: {error}", err=True)
+        typer.echo(f"Try: qisguard {_command()}--help", err=True)
+        sys.exit(Exit.USAGE)
+    except KeyboardInterrupt:
+        typer.echo("qisguard: interrupted", err=True)
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("QISGUARD_DEBUG"):
+            raise
+        typer.echo(f"qisguard: internal error: {type(error).__name__}: {error}", err=True)
+        typer.echo("Set QISGUARD_DEBUG=1 and run it again for the traceback; please report.", err=True)
+        sys.exit(Exit.INTERNAL)
+
+
+def _command() -> str:
+    """Return the command that was typed, for the hint."""
+    known = {command.name for command in app.registered_commands}
+    return next((f"{word} " for word in sys.argv[1:] if word in known), "")

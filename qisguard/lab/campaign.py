@@ -1,0 +1,217 @@
+"""Seeds in parallel: each job is one seed on one engine, through every network of a scenario.
+
+Jobs are pure functions of (scenario, engine, seed), apart from ``live`` ones, which use real time
+and the operating system's randomness. They run in processes of their own.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from qisguard.identity.descriptor import Identity
+from qisguard.identity.keys import KeyPair
+from qisguard.identity.network import Network
+from qisguard.identity.roster import Roster
+from qisguard.lab.cohort import Cohort, assign, bootstrap, load_cohort
+from qisguard.lab.live import LiveEngine
+from qisguard.lab.members import Members, make_members, sign_case
+from qisguard.lab.scenario import Loaded, NetworkRun, load_scenario, packaged
+from qisguard.lab.story import Setting, Story, Told
+from qisguard.lab.virtual import VirtualEngine
+from qisguard.node.checks import Checks, memoised
+from qisguard.node.store import MemoryStore, SqliteStore, Store, StoreLimits
+from qisguard.outcomes.answer import Answer
+from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
+from qisguard.outcomes.template import Template, open_template
+from qisguard.plugins import Clock
+from qisguard.trail.checkpoint import origin_of
+from qisguard.trail.files import FolderFiles
+from qisguard.trail.log import Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One seed on one engine; ``out`` is where live trails go."""
+
+    scenario: bytes
+    engine: str
+    seed: int
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job left behind, one ``Told`` for each network in the scenario's order."""
+
+    job: Job
+    told: list[Told]
+    members: Members | None
+    identities_mined: int
+    mining_seconds: float
+    seconds: float
+
+
+def template_of(loaded: Loaded) -> Template:
+    """Return the packaged template that the scenario asks by."""
+    return open_template(packaged(f"templates/{loaded.scenario.question.template}.toml"))
+
+
+def run_job(job: Job) -> Outcome:
+    """Run one seed through every network of the scenario."""
+    started = time.perf_counter()
+    loaded = load_scenario(job.scenario)
+    template = template_of(loaded)
+    cohort = load_cohort()
+    truth = answer_to_all(loaded, template, cohort).decision
+    rng = random.Random(f"patients {job.seed}")
+    sample = cohort if job.engine == LiveEngine.name else bootstrap(cohort, rng)
+    wards = assign(sample, loaded.scenario.network.issuers, rng)
+    is_live = job.engine == LiveEngine.name
+    draw = os.urandom if is_live else random.Random(f"identities {job.seed}").randbytes
+    members = make_members(loaded, template, wards, draw, rng)
+    told = []
+    checks = Checks() if is_live else memoised()
+    for run in loaded.scenario.networks:
+        if is_live:
+            told.append(asyncio.run(_live(job, loaded, template, members, truth, run, checks)))
+        else:
+            told.append(asyncio.run(_virtual(job, loaded, template, members, truth, run, checks)))
+    mined = sum(len(h.identities) for h in members.hospitals) + len(members.sybils)
+    return Outcome(
+        job,
+        told,
+        members if is_live else None,
+        mined,
+        members.mining_seconds,
+        time.perf_counter() - started,
+    )
+
+
+def answer_to_all(loaded: Loaded, template: Template, cohort: Cohort) -> Answer:
+    """Return the unweighted answer to the question over every patient: the clean truth."""
+    question = loaded.scenario.question
+    draw = random.Random("truth").randbytes
+    author = KeyPair.from_seed(draw(32))
+    network = Network("truth", author.public, draw(32), 0, 0)
+    keys = set(template.expand(question.values))
+    packets = [
+        sign_case(network, template, patient, author, loaded.first_day, draw(16))
+        for patient in cohort
+        if template.key(patient.values) in keys
+    ]
+    return synthesize(
+        packets,
+        template,
+        Roster(network.id, 0, ()),
+        SynthesisConfig(horizon=question.horizon),
+        (),
+        arms=template.arms,
+        today=loaded.first_day,
+        first_seen={},
+    )
+
+
+async def _virtual(
+    job: Job,
+    loaded: Loaded,
+    template: Template,
+    members: Members,
+    truth: str,
+    run: NetworkRun,
+    checks: Checks,
+) -> Told:
+    engine = VirtualEngine(job.seed, _clock(loaded), loaded.links)
+    draw = random.Random(f"nodes {job.seed}").randbytes
+    limits = _limits(loaded)
+
+    def make_store(name: str) -> Store:
+        return MemoryStore(limits)
+
+    def make_trail(name: str, identity: Identity) -> None:
+        return None
+
+    setting = Setting(
+        loaded, template, members, job.seed, truth, draw, checks, make_store, make_trail
+    )
+    return await Story(setting, run, engine).tell()
+
+
+async def _live(
+    job: Job,
+    loaded: Loaded,
+    template: Template,
+    members: Members,
+    truth: str,
+    run: NetworkRun,
+    checks: Checks,
+) -> Told:
+    """Run on sockets; stores and private trail state live in a folder that goes afterwards."""
+    limits = _limits(loaded)
+    stores: list[SqliteStore] = []
+    with tempfile.TemporaryDirectory(prefix="qisguard-") as private:
+
+        def make_store(name: str) -> Store:
+            stores.append(SqliteStore(str(Path(private, f"{name}.sqlite")), limits))
+            return stores[-1]
+
+        def make_trail(name: str, identity: Identity) -> Trail | None:
+            if not run.trails or job.out is None:
+                return None
+            origin = origin_of(members.network.id, identity.id)
+            public = FolderFiles(job.out / "trails" / name)
+            return Trail.create(public, FolderFiles(Path(private, name)), origin, identity.log)
+
+        setting = Setting(
+            loaded, template, members, job.seed, truth, os.urandom, checks, make_store, make_trail
+        )
+        engine = LiveEngine(_clock(loaded))
+        try:
+            return await Story(setting, run, engine).tell()
+        finally:
+            for store in stores:
+                store.close()
+
+
+def _clock(loaded: Loaded) -> Clock:
+    return Clock(loaded.first_day, loaded.scenario.clock.rate)
+
+
+def _limits(loaded: Loaded) -> StoreLimits:
+    return StoreLimits(loaded.node.packets_per_key_max, loaded.node.sequence_jump_max)
+
+
+def run_jobs(
+    jobs: Sequence[Job], progress: Callable[[Job, int, int], None], workers: int | None = None
+) -> list[Outcome]:
+    """Run jobs on all cores, the first ones first; return outcomes in the order of ``jobs``.
+
+    ``progress`` is called with the job that ended, how many have, and how many there are. An
+    interrupt or an error cancels what has not started.
+    """
+    pool = ProcessPoolExecutor(
+        max_workers=workers or os.cpu_count() or 1,
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    outcomes: dict[Job, Outcome] = {}
+    try:
+        futures: dict[Future[Outcome], Job] = {pool.submit(run_job, job): job for job in jobs}
+        for future in as_completed(futures):
+            outcomes[futures[future]] = future.result()
+            progress(futures[future], len(outcomes), len(jobs))
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return [outcomes[job] for job in jobs]

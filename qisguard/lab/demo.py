@@ -1,0 +1,245 @@
+"""The demo: the packaged scenario on both engines, audited, as one result folder.
+
+``results.jsonl`` has a row for each answer, ``trails/`` the audit trail of every node of the live
+defended network, ``policy/`` what an auditor trusts, ``damaged/`` a copy of one trail with one
+byte flipped, ``report.json`` everything together.
+"""
+
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from qisguard.attacks import ATTACKS
+from qisguard.audit.auditor import AuditReport, audit_trails, verdict
+from qisguard.audit.policy import write_policy
+from qisguard.defenses import DEFENSES
+from qisguard.errors import ScenarioError
+from qisguard.identity.ids import NodeId
+from qisguard.identity.network import seal_network
+from qisguard.identity.roster import seal_roster
+from qisguard.lab import results
+from qisguard.lab.campaign import Job, Outcome, answer_to_all, run_jobs, template_of
+from qisguard.lab.cohort import SYNTHETIC, load_cohort
+from qisguard.lab.live import LiveEngine
+from qisguard.lab.members import Members
+from qisguard.lab.results import AuditRow, Rate, Report, Row
+from qisguard.lab.rows import arm_row
+from qisguard.lab.scenario import Loaded, load_scenario, packaged
+from qisguard.lab.statistics import wilson
+from qisguard.lab.virtual import VirtualEngine
+from qisguard.plugins import Card
+from qisguard.trail.checkpoint import LogKey, origin_of
+
+PARTS = ("trails", "policy", "damaged", "results.jsonl", "report.json", "report.html")
+HEADLINE = "headline"
+LIBRARIES = ("pynacl", "msgspec", "numpy", "scipy", "lifelines")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """The report, its bytes, and the folder that it lies in."""
+
+    report: Report
+    encoded: bytes
+    folder: Path
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the honest trails are clean and the damaged copy was caught."""
+        return [audit.exit_code for audit in self.report.audits] == [0, 1]
+
+    def save(self, name: str, data: bytes) -> None:
+        """Write a file into the folder."""
+        (self.folder / name).write_bytes(data)
+
+
+def run_demo(
+    seed: int, out: Path, is_quick: bool, progress: Callable[[str, int, int], None]
+) -> DemoResult:
+    """Run the packaged demo into ``out``; raise ScenarioError when that is somebody else's folder.
+
+    Args:
+        seed: of the live run; the virtual ones take this and the following seeds.
+        out: made when missing; an earlier demo in it is replaced.
+        is_quick: fewer virtual seeds.
+        progress: called with what ended, how many jobs have, and how many there are.
+    """
+    started = time.perf_counter()
+    data = packaged("demo.toml")
+    loaded = load_scenario(data)
+    _prepare(out)
+    seeds = loaded.scenario.seeds
+    count = seeds.quick if is_quick else seeds.virtual
+    jobs = [Job(data, LiveEngine.name, seed + i, out) for i in range(seeds.live)]
+    jobs += [Job(data, VirtualEngine.name, seed + i) for i in range(count)]
+    progress("starting", 0, len(jobs))
+    outcomes = run_jobs(
+        jobs, lambda job, done, total: progress(f"{job.engine} seed {job.seed}", done, total)
+    )
+    rows = [row for outcome in outcomes for told in outcome.told for row in told.rows]
+    (out / "results.jsonl").write_bytes(results.lines(rows))
+    live = outcomes[0]
+    audits = _audit(out, live.members) if live.members else []
+    report = _report(loaded, data, seed, is_quick, outcomes, rows, audits, started)
+    encoded = results.encode(report)
+    (out / "report.json").write_bytes(encoded)
+    return DemoResult(report, encoded, out)
+
+
+def _prepare(out: Path) -> None:
+    """Make ``out`` empty of an earlier demo; never delete what this module did not write."""
+    if out.exists() and not out.is_dir():
+        raise ScenarioError(f"--out {out}: is a file, must be a folder")
+    strangers = sorted(p.name for p in out.iterdir() if p.name not in PARTS) if out.exists() else []
+    if strangers:
+        raise ScenarioError(
+            f"--out {out}: holds {strangers[0]!r}, which is not from a demo; name another folder"
+        )
+    for name in PARTS:
+        path = out / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def rates(rows: Sequence[Row]) -> list[Rate]:
+    """Return flip rates by engine, network and step, in the order of the rows."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.engine, row.network, row.step), []).append(row)
+    found = []
+    for (engine, network, step), group in groups.items():
+        flips = sum(row.is_flipped for row in group)
+        interval = wilson(flips, len(group))
+        found.append(
+            Rate(
+                engine=engine,
+                network=network,
+                step=step,
+                sybils=group[0].sybils,
+                hospitals=group[0].hospitals,
+                seeds=[row.seed for row in group],
+                flips=flips,
+                undecided=sum(row.is_undecided for row in group),
+                rate=flips / len(group),
+                lo=interval.low,
+                hi=interval.high,
+            )
+        )
+    return found
+
+
+def _audit(out: Path, members: Members) -> list[AuditRow]:
+    """Audit every trail under the policy, then a copy of one with a single byte flipped."""
+    keys = [
+        LogKey(origin_of(members.network.id, identity.id), identity.log.public)
+        for hospital in members.hospitals
+        for identity in hospital.identities
+    ]
+    write_policy(
+        out / "policy",
+        logs=keys,
+        authority=members.authority.public,
+        network=seal_network(members.network, members.authority),
+        roster=seal_roster(members.roster, members.authority),
+    )
+    trails = sorted((out / "trails").iterdir())
+    rows = [_audit_row("every honest trail", audit_trails(trails, out / "policy"))]
+    damaged = out / "damaged" / trails[0].name
+    shutil.copytree(trails[0], damaged)
+    target = max(
+        (p for p in damaged.rglob("*") if p.is_file()), key=lambda p: (p.stat().st_size, p)
+    )
+    data = bytearray(target.read_bytes())
+    data[len(data) // 2] ^= 1
+    target.write_bytes(data)
+    what = f"a copy with bit 0 of byte {len(data) // 2} of {target.relative_to(damaged)} flipped"
+    rows.append(_audit_row(what, audit_trails([damaged], out / "policy")))
+    return rows
+
+
+def _audit_row(what: str, audited: AuditReport) -> AuditRow:
+    raise ScenarioError("pending")
+
+
+def _report(
+    loaded: Loaded,
+    data: bytes,
+    seed: int,
+    is_quick: bool,
+    outcomes: Sequence[Outcome],
+    rows: list[Row],
+    audits: list[AuditRow],
+    started: float,
+) -> Report:
+    scenario = loaded.scenario
+    template = template_of(loaded)
+    cohort = load_cohort()
+    truth = answer_to_all(loaded, template, cohort)
+    told = [told for outcome in outcomes for told in outcome.told]
+    live = outcomes[0].told
+    mined = sum(outcome.identities_mined for outcome in outcomes)
+    used = {name for run in scenario.networks for name in run.defenses}
+    values = ", ".join(f"{key} {value}" for key, value in scenario.question.values.items())
+    return Report(
+        format=1,
+        title=scenario.title,
+        scenario=scenario.name,
+        scenario_digest=loaded.digest,
+        command=f"qisguard demo --seed {seed}" + (" --quick" if is_quick else ""),
+        seed=seed,
+        is_quick=is_quick,
+        versions=_versions(),
+        machine=_machine(),
+        clock_rate=scenario.clock.rate,
+        puzzle_bits=(scenario.network.static_puzzle_bits, scenario.network.dynamic_puzzle_bits),
+        identities_mined=mined,
+        seconds_per_identity=sum(outcome.mining_seconds for outcome in outcomes) / mined,
+        cohort=cohort.label,
+        cohort_is_synthetic=cohort.label == SYNTHETIC,
+        patients=len(cohort),
+        question=f"{template.id}, {values}: {' or '.join(template.arms)}?",
+        estimand=truth.estimand,
+        horizon=scenario.question.horizon,
+        headline=HEADLINE,
+        truth=[arm_row(arm) for arm in truth.arms],
+        rows=rows,
+        rates=rates(rows),
+        curves=[curve for part in live for curve in part.curves],
+        weights=[weight for part in live for weight in part.weights],
+        networks=[part.network for part in told if part.network],
+        audits=audits,
+        defenses=[_card(DEFENSES[name].card) for name in sorted(used)],
+        attacks=[_card(ATTACKS[name].card) for name in scenario.attacks],
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _card(card: Card) -> dict[str, str]:
+    return {name: getattr(card, name) for name in card.__slots__}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("qisguard", *LIBRARIES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _machine() -> dict[str, str]:
+    import os
+
+    return {"system": f"{platform.system()} {platform.machine()}", "cores": str(os.cpu_count())}
+
+
+_ = (NodeId, sys)

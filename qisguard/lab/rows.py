@@ -1,0 +1,77 @@
+"""An answer as a row of results: flat, plain, and with everything that the answer warns of."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qisguard.lab.results import ArmRow, Row
+from qisguard.lab.scenario import Step
+from qisguard.node.operations import Retrieved
+from qisguard.outcomes.answer import UNDECIDED, Answer, ArmAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The engine, seed, network and step that an answer was given in."""
+
+    engine: str
+    seed: int
+    network: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Engine seconds and datagrams that the whole network spent on one question."""
+
+    seconds: float
+    datagrams: int
+
+
+def arm_row(arm: ArmAnswer) -> ArmRow:
+    """Return one arm; what is not told is None."""
+    return ArmRow(arm.arm, arm.cases or 0, arm.estimate, arm.low, arm.high, arm.median)
+
+
+def answer_row(
+    where: Where, answer: Answer, found: Sequence[Retrieved], cost: Cost, truth: str
+) -> Row:
+    """Return the row of ``answer``; it is flipped when it decides for the arm that ``truth`` is not."""
+    refused: Counter[str] = Counter()
+    for result in found:
+        refused.update(result.refused)
+    flip, left_out = answer.flip, answer.leave_one_out
+    return Row(
+        engine=where.engine,
+        seed=where.seed,
+        network=where.network,
+        step=where.step.name,
+        sybils=where.step.sybils,
+        hospitals=where.step.hospitals,
+        decision=answer.decision,
+        is_flipped=answer.decision not in (truth, UNDECIDED),
+        is_undecided=answer.decision == UNDECIDED,
+        difference=answer.difference,
+        lo=answer.low,
+        hi=answer.high,
+        arms=[arm_row(arm) for arm in answer.arms],
+        method=answer.method,
+        state=str(answer.state),
+        reasons=list(answer.reasons),
+        flags=list(answer.flags),
+        flip_radius_guaranteed=flip.guaranteed if flip else None,
+        flip_radius_found=flip.found if flip else None,
+        flip_radius_attack=flip.attack if flip else "",
+        leave_one_out=(left_out.low, left_out.high) if left_out else None,
+        largest_issuer_share=answer.largest_share or 0.0,
+        none_share=answer.none_share or 0.0,
+        packet_count=answer.packets,
+        issuer_count=answer.issuers or 0,
+        effective_n=answer.effective or 0.0,
+        dropped=answer.dropped,
+        refused=dict(refused),
+        replicas_asked=sum(result.replicas_asked for result in found),
+        replicas_answered=sum(result.replicas_answered for result in found),
+        query_seconds=cost.seconds,
+        query_datagrams=cost.datagrams,
+    )

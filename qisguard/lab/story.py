@@ -1,0 +1,287 @@
+"""One network goes through a scenario's steps: it forms, publishes, is attacked, and answers.
+
+The same coroutine runs on both engines. The reader is a node of the last hospital, which is never
+compromised; it sees nothing but what the network gives it.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from qisguard.attacks import ATTACKS
+from qisguard.attacks.publisher import Publisher
+from qisguard.identity.descriptor import Address, Identity
+from qisguard.identity.puzzle import Draw
+from qisguard.lab.engine import Engine
+from qisguard.lab.members import Hospital, Members
+from qisguard.lab.results import Curve, NetworkRow, Row, WeightRow
+from qisguard.lab.rows import Cost, Where, answer_row
+from qisguard.lab.scenario import Loaded, NetworkRun, Step, make_defense
+from qisguard.node.checks import Checks
+from qisguard.node.node import Node
+from qisguard.node.operations import Published, Retrieved
+from qisguard.node.store import Store
+from qisguard.outcomes.packet import Body, OutcomePacket, sign_packet
+from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
+from qisguard.outcomes.template import Template
+from qisguard.plugins import Attack, Behaviour, Defense, Insider, Settings, Tunes, World
+from qisguard.trail.log import Trail
+
+MakeStore = Callable[[str], Store]
+MakeTrail = Callable[[str, Identity], Trail | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every network of a run shares, and where its nodes keep things."""
+
+    loaded: Loaded
+    template: Template
+    members: Members
+    seed: int
+    truth: str
+    draw: Draw
+    checks: Checks
+    make_store: MakeStore
+    make_trail: MakeTrail
+
+
+@dataclass(slots=True)
+class Told:
+    """What one network left behind."""
+
+    rows: list[Row] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    weights: list[WeightRow] = field(default_factory=list)
+    network: NetworkRow | None = None
+
+
+class Story:
+    """One network of a scenario on one engine."""
+
+    def __init__(self, setting: Setting, run: NetworkRun, engine: Engine) -> None:
+        loaded = setting.loaded
+        context = {"roster": setting.members.roster, "template": setting.template}
+        self._setting = setting
+        self._run = run
+        self._engine = engine
+        self._rng = random.Random(f"attack {setting.seed}")
+        self._defenses: list[Defense] = [
+            make_defense(name, run.parameters.get(name, {}), context) for name in run.defenses
+        ]
+        settings = Settings(loaded.node, SynthesisConfig(horizon=loaded.scenario.question.horizon))
+        for defense in self._defenses:
+            if isinstance(defense, Tunes):
+                settings = defense.tune(settings)
+        self._settings = settings
+        self._attacks: dict[str, Attack] = {
+            name: ATTACKS[name](**parameters)
+            for name, parameters in loaded.scenario.attacks.items()
+        }
+        self._keys = setting.template.expand(loaded.scenario.question.values)
+        self._homes: dict[str, list[Node]] = {}
+        self._sybils: list[Node] = []
+        self._broken: dict[str, tuple[OutcomePacket, ...]] = {}
+        self._told = Told()
+
+    async def tell(self) -> Told:
+        """Run every step; return the rows, curves and counts."""
+        await self._gather()
+        published = await self._publish()
+        for step in self._setting.loaded.scenario.steps:
+            await self._attack(step)
+            await self._ask(step)
+        self._engine.close()
+        digest = getattr(self._engine, "digest", lambda: "")()
+        self._told.network = NetworkRow(
+            engine=self._engine.name,
+            seed=self._setting.seed,
+            network=self._run.name,
+            nodes=sum(len(nodes) for nodes in self._homes.values()),
+            sybil_nodes=len(self._sybils),
+            packets_published=sum(result.packet_count for result in published),
+            acknowledged=sum(result.acknowledged for result in published),
+            measures=self._engine.measures(),
+            digest=digest,
+        )
+        return self._told
+
+    # --- the network forms -----------------------------------------------------------------------
+    async def _gather(self) -> None:
+        """Start every hospital's nodes; each joins through the first three."""
+        for hospital in self._setting.members.hospitals:
+            for index, identity in enumerate(hospital.identities):
+                name = f"{hospital.name}-{index + 1}"
+                node = self._engine.add(self._maker(identity, name))
+                self._homes.setdefault(hospital.name, []).append(node)
+        for node in self._nodes():
+            await self._engine.finish(self._engine.act(node, self._joins(node)))
+
+    def _maker(
+        self, identity: Identity, name: str, behaviour: Behaviour | None = None
+    ) -> Callable[[Address], Node]:
+        setting = self._setting
+
+        def make(address: Address) -> Node:
+            return Node(
+                identity,
+                setting.members.network,
+                address,
+                self._settings.node,
+                clock=self._engine.clock,
+                draw=setting.draw,
+                store=setting.make_store(f"{self._run.name}-{name}"),
+                trail=None if behaviour else setting.make_trail(name, identity),
+                roster=setting.members.roster,
+                defenses=self._defenses,
+                behaviour=behaviour,
+                checks=setting.checks,
+            )
+
+        return make
+
+    def _nodes(self) -> list[Node]:
+        return [node for nodes in self._homes.values() for node in nodes]
+
+    def _joins(self, node: Node) -> Callable[[float], Sequence[int]]:
+        seeds = [other.me for other in self._nodes()[:3] if other is not node]
+        return lambda now: [node.join(seeds, now)]
+
+    async def _publish(self) -> list[Published]:
+        """Publish every honest packet, half of them from each node of its hospital."""
+        handles = []
+        for hospital in self._setting.members.hospitals:
+            nodes = self._homes[hospital.name]
+            for index, node in enumerate(nodes):
+                packets = hospital.packets[index :: len(nodes)]
+                handles += self._engine.act(
+                    node, lambda now, node=node, packets=packets: node.publish(packets, now)
+                )
+        results = await self._engine.finish(handles)
+        return [result for result in results if isinstance(result, Published)]
+
+    # --- the attacker spends ---------------------------------------------------------------------
+    async def _attack(self, step: Step) -> None:
+        """Bring Sybils and broken hospitals to the level of ``step``."""
+        hospitals = self._setting.members.hospitals
+        for hospital in hospitals[step.hospitals : len(self._broken)]:
+            await self._recover(hospital)
+        if step.hospitals > len(self._broken):
+            await self._break_into(hospitals[len(self._broken) : step.hospitals])
+        if step.sybils > len(self._sybils):
+            await self._flood(self._setting.members.sybils[len(self._sybils) : step.sybils])
+
+    async def _flood(self, pool: Sequence[Identity]) -> None:
+        attack = self._attacks["sybil_poisoning"]
+        seeds = [node.me for node in self._nodes()[:3]]
+        fresh = []
+        for recruit in attack.recruit(self._world(()), pool, self._rng):
+            if recruit.identity is None:
+                continue
+            name = f"sybil-{len(self._sybils) + len(fresh) + 1}"
+            node = self._engine.add(self._maker(recruit.identity, name, recruit.plays))
+            node.bootstraps = seeds
+            self._engine.touch(node)
+            fresh.append(node)
+        await self._engine.quiet(fresh)
+        self._sybils += fresh
+
+    async def _break_into(self, hospitals: Sequence[Hospital]) -> None:
+        attack = self._attacks["compromised_hospital"]
+        insiders = tuple(
+            Insider(h.name, h.identities[0].id, h.author, h.packets) for h in hospitals
+        )
+        taken = {node.me.id: node for node in self._nodes()}
+        for hospital, recruit in zip(
+            hospitals, attack.recruit(self._world(insiders), (), self._rng), strict=True
+        ):
+            if recruit.takes is None:
+                continue
+            node = taken[recruit.takes]
+            node.corrupt(recruit.plays)
+            self._engine.touch(node)
+            await self._engine.quiet([node])
+            node.corrupt(None)
+            if isinstance(recruit.plays, Publisher):
+                self._broken[hospital.name] = tuple(recruit.plays.packets)
+
+    async def _recover(self, hospital: Hospital) -> None:
+        """Publish the true outcomes again, and tombstones for cases that never were."""
+        real = {packet.case: packet for packet in hospital.packets}
+        corrections = []
+        for false in self._broken.pop(hospital.name):
+            true = real.get(false.case)
+            body = _correct(true.body, false.body) if true else _bury(false.body)
+            corrections.append(sign_packet(body, hospital.author))
+        node = self._homes[hospital.name][0]
+        handles = self._engine.act(node, lambda now: node.publish(corrections, now))
+        await self._engine.finish(handles)
+
+    def _world(self, insiders: tuple[Insider, ...]) -> World:
+        setting = self._setting
+        target, other = setting.template.arms
+        if setting.truth == other:
+            target, other = other, target
+        wanted = set(self._keys)
+        example = next(
+            packet
+            for hospital in setting.members.hospitals
+            for packet in hospital.packets
+            if packet.key in wanted
+        )
+        return World(
+            keys=self._keys,
+            target=target,
+            other=other,
+            horizon=setting.loaded.scenario.question.horizon,
+            today=self._engine.clock.day(self._engine.now()),
+            template=setting.template.id,
+            network=setting.members.network.id,
+            example=example,
+            insiders=insiders,
+        )
+
+    # --- somebody asks ---------------------------------------------------------------------------
+    async def _ask(self, step: Step) -> None:
+        """Retrieve every packet of the question's keys through the network, and answer."""
+        engine, setting = self._engine, self._setting
+        reader = self._homes[setting.members.hospitals[-1].name][0]
+        started, sent = engine.now(), engine.measures()["datagrams"]
+        results = await engine.finish(
+            engine.act(reader, lambda now: reader.retrieve(self._keys, now))
+        )
+        seconds, datagrams = engine.now() - started, engine.measures()["datagrams"] - sent
+        found = [result for result in results if isinstance(result, Retrieved)]
+        packets = [packet for result in found for packet in result.packets.values()]
+        first_seen = {
+            digest: sorted(days)[len(days) // 2]
+            for result in found
+            for digest, days in result.first_seen.items()
+        }
+        answer = synthesize(
+            packets,
+            setting.template,
+            setting.members.roster,
+            self._settings.synthesis,
+            self._defenses,
+            arms=setting.template.arms,
+            today=engine.clock.day(engine.now()),
+            first_seen=first_seen,
+        )
+        cost = Cost(seconds, int(datagrams))
+        where = Where(engine.name, setting.seed, self._run.name, step)
+        self._told.rows.append(answer_row(where, answer, found, cost, setting.truth))
+
+
+def _correct(true: Body, false: Body) -> Body:
+    """Return the true outcome in a version that replaces the false one."""
+    return msgspec.structs.replace(true, seq=false.seq + 1)
+
+
+def _bury(false: Body) -> Body:
+    """Return the tombstone of a case that never was."""
+    return msgspec.structs.replace(
+        false, seq=false.seq + 1, gone=True, arm="", kind="", time=None, event=None, feat={}
+    )

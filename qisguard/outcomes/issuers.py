@@ -1,0 +1,135 @@
+"""Deciding across issuers: one difference of arms per issuer, and a trimmed mean of them.
+
+- An issuer's difference is computed from its own cases alone, so one issuer moves one number in
+  [-1, 1], whatever it invents.
+- Its weight saturates at ``FULL``: inventing more cases buys nothing. Equal weights would let an
+  honest hospital with one case in an arm speak as loudly as one with fifty.
+- The trimmed mean is the mean of the quantile function between the trims (Huber 1981, section
+  3.3). ``docs/decisions/0002-deciding-across-issuers.md`` has the alternatives, with figures.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qisguard.outcomes.survival import Counts, Floats, survival
+
+FULL = 2.0
+"""Precision at which an issuer has full weight: four known outcomes in each arm, 4·4 / (4 + 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What each of g issuers says; an issuer without a known outcome in an arm says nothing.
+
+    Attributes:
+        issuer: (m,) index of the issuers that have a difference, ascending.
+        arms: (2, m) survival of each arm at the horizon.
+        value: (m,) difference, first arm less second.
+        weight: (m,) min(precision, FULL), positive.
+    """
+
+    issuer: np.ndarray[tuple[int], np.dtype[np.int64]]
+    arms: Floats
+    value: Floats
+    weight: Floats
+
+
+def differences(counts: Counts) -> Differences:
+    """Return the difference of every issuer whose arms both have known outcomes."""
+    first, second = counts.known
+    with_both = np.flatnonzero((first > 0) & (second > 0))
+    first, second = first[with_both], second[with_both]
+    arms = survival(counts.at_risk[:, with_both], counts.deaths[:, with_both])
+    precision = first * second / (first + second)  # inverse variance, up to a constant
+    return Differences(with_both, arms, arms[0] - arms[1], np.minimum(precision, FULL))
+
+
+def kept(value: Floats, weight: Floats, trim: float) -> Floats:
+    """Return (..., m): the share of each value in the trimmed mean, adding up to 1.
+
+    Args:
+        value: (m,) what is averaged, and sorted by.
+        weight: (..., m) weights; several rows share one sorting.
+        trim: share of the weight that is cut off at each end, below 1/2.
+    """
+    order = np.argsort(value, kind="stable")
+    sorted_weight = weight[..., order]
+    total = sorted_weight.sum(axis=-1, keepdims=True)
+    upper = np.cumsum(sorted_weight, axis=-1) / total
+    lower = upper - sorted_weight / total
+    inside = np.minimum(upper, 1 - trim) - np.maximum(lower, trim)
+    result = np.zeros_like(sorted_weight)
+    result[..., order] = np.maximum(inside, 0.0) / (1 - 2 * trim)
+    return result
+
+
+def trimmed_mean(value: Floats, weight: Floats, trim: float) -> float:
+    """Return the weighted trimmed mean of (m,) values."""
+    return float(kept(value, weight, trim) @ value)
+
+
+def without_each(found: Differences, trim: float) -> Floats:
+    """Return (3, m): first arm, second arm and difference with one issuer left out."""
+    weights = np.tile(found.weight, (len(found.weight), 1))
+    np.fill_diagonal(weights, 0.0)
+    shares = kept(found.value, weights, trim)
+    return np.stack([shares @ found.arms[0], shares @ found.arms[1], shares @ found.value])
+
+
+def jackknife_variance(without: Floats) -> Floats:
+    """Return (...,): the delete-one-issuer variance from (..., m) leave-one-out values."""
+    size = without.shape[-1]
+    spread = without - without.mean(axis=-1, keepdims=True)
+    result: Floats = (spread**2).sum(axis=-1) * (size - 1) / size
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """The quantile function of the issuers' differences, as its integral from 0."""
+
+    share: Floats
+    integral: Floats
+
+    @classmethod
+    def of(cls, value: Floats, weight: Floats) -> "Quantiles":
+        """Return the quantiles of (m,) weighted values."""
+        order = np.argsort(value, kind="stable")
+        part = weight[order] / weight.sum()
+        zero = np.zeros(1)
+        return cls(
+            np.concatenate([zero, np.cumsum(part)]),
+            np.concatenate([zero, np.cumsum(part * value[order])]),
+        )
+
+    def between(self, low: Floats, high: Floats) -> Floats:
+        """Return the integral of the quantile function from ``low`` to ``high``, each (k,)."""
+        ends = np.interp(high, self.share, self.integral)
+        result: Floats = ends - np.interp(low, self.share, self.integral)
+        return result
+
+    def turned(self, hostile: Floats, trim: float) -> Floats:
+        """Return (k,): a floor under the trimmed mean when issuers turn against the first arm.
+
+        ``hostile`` is the share of the final weight that answers -1, the worst there is. Issuers
+        that turn take their own honest values away, at worst the highest ones; the floor removes
+        the top ``hostile`` of the weight and adds as much at -1. That is at or below what any
+        issuers with this share can reach, turned or newly added, because the trimmed mean rises
+        with every value and the honest rest is at least what the floor leaves.
+        """
+        at_worst = np.clip(hostile - trim, 0.0, 1 - 2 * trim)
+        low = np.maximum(trim - hostile, 0.0)
+        high = np.maximum(1 - trim - hostile, low)
+        result: Floats = (self.between(low, high) - at_worst) / (1 - 2 * trim)
+        return result
+
+    def cleaned(self, poison: Floats, trim: float) -> tuple[Floats, Floats]:
+        """Return (k,) bounds of the trimmed mean if a share ``poison`` of the weight were removed.
+
+        Horowitz and Manski 1995: the clean distribution is what is left of the observed one, so
+        its quantile function lies between those without the highest and the lowest share.
+        """
+        size = (1 - poison) * (1 - 2 * trim)
+        low, high = trim * (1 - poison), (1 - trim) * (1 - poison)
+        return self.between(low, high) / size, self.between(low + poison, high + poison) / size

@@ -1,0 +1,340 @@
+"""Synthesis: from verified packets to an answer that knows how fragile it is (design, section 5).
+
+The order is: structure and sequence (``Accepts``) → expiry → one vote per case and weights
+(``Weighs``) → difference of the arms, per issuer or pooled → interval, contamination bounds and
+flip radius → detectors (``Watches``) → state.
+
+- No defences: every packet has weight 1 and all are pooled.
+- Intervals come from leaving one issuer out: patients of one hospital are alike. With a single
+  issuer that is impossible; patients then count as independent, and the note says so.
+- ``Tunes`` defences act on the configuration before it comes here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qisguard.errors import RecordError
+from qisguard.identity.roster import NONE, Roster
+from qisguard.outcomes.answer import (
+    UNDECIDED,
+    Answer,
+    ArmAnswer,
+    Contamination,
+    LeaveOneOut,
+    State,
+)
+from qisguard.outcomes.estimate import (
+    ISSUER_TRIMMED,
+    POOLED,
+    Estimate,
+    issuer_estimate,
+    pooled_estimate,
+)
+from qisguard.outcomes.fragility import (
+    Arm,
+    FlipRadius,
+    contaminated,
+    issuer_radius,
+    pooled_radius,
+)
+from qisguard.outcomes.issuers import Differences, Quantiles, differences
+from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.survival import NOTHING, Counts, Floats, count, median
+from qisguard.outcomes.template import Template
+from qisguard.outcomes.votes import Votes
+from qisguard.outcomes.weighing import Weighed, survival_curves, weigh
+from qisguard.plugins import Defense, Watches
+
+CONTAMINATION = (0.05, 0.10)
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisConfig:
+    """How an answer is made.
+
+    Attributes:
+        horizon: days at which survival is compared; None takes the template's.
+        min_cohort: cases that each arm must have before anything is told.
+        decide: ``pooled`` over all votes, or ``issuer-trimmed`` across issuers.
+        trim_ratio: share of the issuers' weight cut off at each end, below 1/2.
+        min_issuers: with fewer issuers that have both arms, the votes are pooled after all.
+        flip_threshold: a guaranteed flip radius below this makes the answer fragile.
+        fragility: False skips the search for the best attack (the guaranteed half stays).
+    """
+
+    horizon: int | None = None
+    min_cohort: int = 11
+    decide: str = POOLED
+    trim_ratio: float = 0.30
+    min_issuers: int = 5
+    flip_threshold: float = 0.05
+    fragility: bool = True
+
+    def __post_init__(self) -> None:
+        if self.decide not in (POOLED, ISSUER_TRIMMED):
+            raise ValueError(f"decide = {self.decide!r}, must be {POOLED} or {ISSUER_TRIMMED}")
+        if not 0 <= self.trim_ratio < 0.5:
+            raise ValueError(f"trim_ratio = {self.trim_ratio}, must be 0 to below 0.5")
+        if self.min_issuers < 2 or self.min_cohort < 1:
+            raise ValueError("min_issuers must be 2 or more, min_cohort 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What detectors look at.
+
+    Attributes:
+        votes: the n votes that count, with ``weights`` (n,).
+        arms: the two treatments.
+        horizon: in days.
+        issuers: names of the m issuers that take part in the decision.
+        without: (m,) the difference without each of them.
+        shares: (m,) their shares of the weight that decides.
+        difference: the decision statistic, ``low`` to ``high`` its interval.
+        method: what it was made by.
+        own: difference of the arms at each issuer that has both, by name.
+    """
+
+    votes: Votes
+    weights: Floats
+    arms: tuple[str, str]
+    horizon: int
+    issuers: tuple[str, ...]
+    without: Floats
+    shares: Floats
+    difference: float
+    low: float
+    high: float
+    method: str
+    own: dict[str, float]
+
+
+def synthesize(
+    packets: Sequence[OutcomePacket],
+    template: Template,
+    roster: Roster,
+    config: SynthesisConfig,
+    defenses: Sequence[Defense],
+    arms: tuple[str, str],
+    today: int,
+    first_seen: Mapping[bytes, int],
+) -> Answer:
+    """Return the answer to "which of two treatments has the higher survival at the horizon".
+
+    Args:
+        packets: verified packets, any order, copies allowed.
+        template: what the cases have in common, the treatments and the default horizon.
+        roster: who belongs to which issuer.
+        config: how to decide, already tuned.
+        defenses: in the scenario's order.
+        arms: two treatment codes of the template; the difference is first less second.
+        today: calendar day.
+        first_seen: day on which somebody else first attested a packet, by packet digest.
+    """
+    if len(set(arms)) != 2 or not set(arms) <= set(template.arms):
+        raise RecordError(f"arms = {arms!r}, must be two of {', '.join(template.arms)}")
+    horizon = config.horizon or template.horizon
+    weighed = weigh(packets, roster, defenses, arms, today, first_seen)
+    estimand = (
+        f"survival at {horizon} days, {arms[0]} less {arms[1]}, {template.label} ({template.id})"
+    )
+    cases = _cases(weighed.votes)
+    if min(cases) < config.min_cohort:
+        return _too_small(len(packets), config, estimand, arms, weighed.dropped)
+    votes, weights = weighed.votes, weighed.weights
+    counts = count(
+        votes.arm, votes.issuer, votes.time, votes.event, weights, len(votes.issuers), horizon
+    )
+    found = differences(counts)
+    pooled = pooled_estimate(counts, votes, weights)
+    across = None
+    if len(found.value) >= config.min_issuers:
+        across = issuer_estimate(found, votes, weights, config.trim_ratio)
+    estimate = pooled
+    if config.decide == ISSUER_TRIMMED and across:
+        estimate = across
+    elif config.decide == ISSUER_TRIMMED:
+        few = f"only {len(found.value)} issuers have both arms, fewer than {config.min_issuers}"
+        estimate = replace(pooled, note=f"{few}, so all votes are pooled; {pooled.note}")
+    flip, contamination = _fragility(estimate, counts, found, config)
+    flags = _flags(defenses, estimate, weighed, arms, horizon, found)
+    state, reasons = _state(estimate, pooled, across, flip, flags, config)
+    undecided = abs(estimate.difference) < NOTHING
+    return Answer(
+        decision=UNDECIDED if undecided else arms[0 if estimate.difference > 0 else 1],
+        state=state,
+        reasons=reasons,
+        estimand=estimand,
+        arms=_arms(arms, cases, estimate, weighed),
+        difference=estimate.difference,
+        low=estimate.low,
+        high=estimate.high,
+        method=estimate.method,
+        method_note=estimate.note,
+        packets=len(packets),
+        cases=sum(cases),
+        issuers=len(estimate.issuers),
+        effective=sum(arm.effective for arm in estimate.arms),
+        contamination=contamination,
+        flip=flip,
+        leave_one_out=_left_out(estimate),
+        largest_issuer=estimate.issuers[int(np.argmax(estimate.shares))],
+        largest_share=float(estimate.shares.max()),
+        none_share=float(estimate.shares[[name == NONE for name in estimate.issuers]].sum()),
+        dropped=weighed.dropped,
+        flags=flags,
+    )
+
+
+def _cases(votes: Votes) -> tuple[int, int]:
+    first, second = (len(np.unique(votes.case[votes.arm == arm])) for arm in (0, 1))
+    return first, second
+
+
+def _too_small(
+    packets: int,
+    config: SynthesisConfig,
+    estimand: str,
+    arms: tuple[str, str],
+    dropped: dict[str, int],
+) -> Answer:
+    """Return an answer that tells nothing about the few people it is about."""
+    empty = [ArmAnswer(arm, None, None, None, None, None, None) for arm in arms]
+    return Answer(
+        decision=UNDECIDED,
+        state=State.TOO_SMALL,
+        reasons=(f"an arm has fewer than {config.min_cohort} cases",),
+        estimand=estimand,
+        arms=(empty[0], empty[1]),
+        difference=None,
+        low=None,
+        high=None,
+        method=config.decide,
+        method_note="not computed",
+        packets=packets,
+        cases=None,
+        issuers=None,
+        effective=None,
+        contamination=(),
+        flip=None,
+        leave_one_out=None,
+        largest_issuer=None,
+        largest_share=None,
+        none_share=None,
+        dropped=dropped,
+        flags=(),
+    )
+
+
+def _fragility(
+    estimate: Estimate, counts: Counts, found: Differences, config: SynthesisConfig
+) -> tuple[FlipRadius | None, tuple[Contamination, ...]]:
+    """Return the flip radius of a decision (None without one) and the contamination bounds."""
+    sign = 1.0 if estimate.difference >= 0 else -1.0
+    decided = abs(estimate.difference) >= NOTHING
+    if estimate.method == ISSUER_TRIMMED:
+        trim, search = config.trim_ratio, config.fragility
+        low, high = Quantiles.of(found.value, found.weight).cleaned(np.array(CONTAMINATION), trim)
+        bounds = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+        flip = issuer_radius(found, trim, sign, search) if decided else None
+    else:
+        first, second = Arm.of(counts, 0), Arm.of(counts, 1)
+        bounds = [contaminated(first, second, share) for share in CONTAMINATION]
+        better, worse = (first, second) if sign > 0 else (second, first)
+        flip = pooled_radius(better, worse, config.fragility) if decided else None
+    pairs = zip(CONTAMINATION, bounds, strict=True)
+    return flip, tuple(Contamination(share, low, high) for share, (low, high) in pairs)
+
+
+def _flags(
+    defenses: Sequence[Defense],
+    estimate: Estimate,
+    weighed: Weighed,
+    arms: tuple[str, str],
+    horizon: int,
+    found: Differences,
+) -> tuple[str, ...]:
+    evidence = Evidence(
+        votes=weighed.votes,
+        weights=weighed.weights,
+        arms=arms,
+        horizon=horizon,
+        issuers=estimate.issuers,
+        without=estimate.without,
+        shares=estimate.shares,
+        difference=estimate.difference,
+        low=estimate.low,
+        high=estimate.high,
+        method=estimate.method,
+        own={
+            weighed.votes.issuers[place]: float(value)
+            for place, value in zip(found.issuer, found.value, strict=True)
+        },
+    )
+    return tuple(
+        f"{defense.card.id}: {flag.reason}"
+        for defense in defenses
+        if isinstance(defense, Watches) and (flag := defense.watch(evidence))
+    )
+
+
+def _state(
+    estimate: Estimate,
+    pooled: Estimate,
+    across: Estimate | None,
+    flip: FlipRadius | None,
+    flags: tuple[str, ...],
+    config: SynthesisConfig,
+) -> tuple[State, tuple[str, ...]]:
+    """Return the worst state that applies, and every reason."""
+    reasons = list(flags)
+    mixed = across is not None and pooled.difference * across.difference < 0
+    if across is not None and mixed:
+        reasons.append(
+            f"pooled votes say {pooled.difference:+.3f}, issuers say {across.difference:+.3f}"
+        )
+    before = len(reasons)
+    if estimate.low <= 0 <= estimate.high:
+        reasons.append(f"the interval {estimate.low:+.3f} to {estimate.high:+.3f} includes 0")
+    if len(estimate.issuers) > 1 and (estimate.without * estimate.difference <= 0).any():
+        name = estimate.issuers[int(np.argmin(estimate.without * estimate.difference))]
+        reasons.append(f"without {name} the decision would be another")
+    if flip and flip.guaranteed < config.flip_threshold:
+        reasons.append(
+            f"safe only below {flip.guaranteed:.1%} of poison, under {config.flip_threshold:.0%}"
+        )
+    if flags:
+        return State.SUSPECT, tuple(reasons)
+    if mixed:
+        return State.MIXED, tuple(reasons)
+    return (State.FRAGILE if len(reasons) > before else State.OK), tuple(reasons)
+
+
+def _arms(
+    arms: tuple[str, str], cases: tuple[int, int], estimate: Estimate, weighed: Weighed
+) -> tuple[ArmAnswer, ArmAnswer]:
+    curves = survival_curves(weighed)
+    first, second = (
+        ArmAnswer(
+            arm=arms[place],
+            cases=cases[place],
+            effective=estimate.arms[place].effective,
+            estimate=estimate.arms[place].estimate,
+            low=estimate.arms[place].low,
+            high=estimate.arms[place].high,
+            median=median(*curves[place]),
+        )
+        for place in (0, 1)
+    )
+    return first, second
+
+
+def _left_out(estimate: Estimate) -> LeaveOneOut | None:
+    if len(estimate.issuers) < 2:
+        return None
+    most = int(np.argmax(np.abs(estimate.without - estimate.difference)))
+    return LeaveOneOut(
+        float(estimate.without.min()), float(estimate.without.max()), estimate.issuers[most]
+    )

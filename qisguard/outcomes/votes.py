@@ -1,0 +1,190 @@
+"""Votes: verified packets as columns, one row a packet, in an order that no peer can influence.
+
+- The unit is the case of an author. ``current`` marks the latest version of each case; whether
+  older versions may vote as well is for a defence to say.
+- A tombstone or an expired packet has no row, and still supersedes what came before it.
+- Age is never the packet's own claim: it counts from the issuer's enrolment, or, off the roster,
+  from the first day on which somebody else attested a packet of that author.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qisguard.identity.keys import SIGNATURE_SIZE
+from qisguard.identity.roster import NONE, Roster
+from qisguard.outcomes.packet import OutcomePacket
+from qisguard.plugins import Accepts
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Columns of n votes.
+
+    Attributes:
+        issuers: names that ``issuer`` indexes: the roster in its order, then ``none``.
+        issuer: (n,) index of the issuer.
+        author: (n,) index of the author key, in the order of the keys.
+        case: (n,) index of the (author, case) pair, ascending.
+        arm: (n,) 0 or 1, the place of the treatment in the pair that is compared.
+        time: (n,) days to the event or to the end of observation.
+        event: (n,) whether the event happened.
+        age: (n,) days that the author has been known, never negative.
+        enrolled: (n,) whether the author is on the roster.
+        current: (n,) whether this is the latest version of its case.
+    """
+
+    issuers: tuple[str, ...]
+    issuer: NDArray[np.int64]
+    author: NDArray[np.int64]
+    case: NDArray[np.int64]
+    arm: NDArray[np.int64]
+    time: NDArray[np.float64]
+    event: NDArray[np.bool_]
+    age: NDArray[np.float64]
+    enrolled: NDArray[np.bool_]
+    current: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def where(self, mask: NDArray[np.bool_]) -> "Votes":
+        """Return the rows of an (n,) mask."""
+        return Votes(
+            self.issuers,
+            self.issuer[mask],
+            self.author[mask],
+            self.case[mask],
+            self.arm[mask],
+            self.time[mask],
+            self.event[mask],
+            self.age[mask],
+            self.enrolled[mask],
+            self.current[mask],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The votes, and how many packets are not among them, by reason."""
+
+    votes: Votes
+    dropped: dict[str, int]
+
+
+def collect(
+    packets: Sequence[OutcomePacket],
+    roster: Roster,
+    arms: tuple[str, str],
+    today: int,
+    first_seen: Mapping[bytes, int],
+    accepts: Sequence[Accepts] = (),
+) -> Collected:
+    """Return verified packets as votes, the same for any order of ``packets``.
+
+    Args:
+        packets: signature already checked; copies of one body count once.
+        roster: who belongs to which issuer, since when.
+        arms: the two treatments that are compared; the first is arm 0.
+        today: calendar day.
+        first_seen: day on which somebody else first attested a packet, by packet digest.
+        accepts: checks on each packet, in order; the first refusal wins and is counted.
+    """
+    dropped: Counter[str] = Counter()
+    versions: dict[tuple[bytes, bytes, int, bytes], OutcomePacket] = {}
+    known: dict[bytes, int] = {}
+    for packet in packets:
+        body = packet.data[:-SIGNATURE_SIZE]
+        name = (packet.author, packet.case, packet.body.seq, body)
+        if packet.author not in roster.by_author:
+            seen = first_seen.get(packet.digest, today)
+            known[packet.author] = min(seen, known.get(packet.author, today))
+        other = versions.get(name)
+        if other is not None:
+            dropped["copy"] += 1  # one body fetched twice, or signed twice, is one packet
+        if other is None or packet.data < other.data:
+            versions[name] = packet
+
+    latest: dict[tuple[bytes, bytes], OutcomePacket] = {}
+    rows: list[OutcomePacket] = []
+    for name in sorted(versions):
+        packet = versions[name]
+        held = latest.get(name[:2])
+        reason = _refusal(packet, held, roster, today, accepts)
+        if reason:
+            dropped[reason] += 1
+            continue
+        if held is None or packet.body.seq > held.body.seq:
+            latest[name[:2]] = packet
+        else:  # the same number on another body; the first in byte order stays the current one
+            dropped["equivocation"] += 1
+            continue
+        reason = _silence(packet, arms, today)
+        if reason:
+            dropped[reason] += 1
+        else:
+            rows.append(packet)
+    return Collected(_columns(rows, latest, roster, arms, today, known), dict(dropped))
+
+
+def _refusal(
+    packet: OutcomePacket,
+    held: OutcomePacket | None,
+    roster: Roster,
+    today: int,
+    accepts: Sequence[Accepts],
+) -> str | None:
+    """Return why the packet has no effect at all."""
+    if packet.network != roster.network:
+        return "another network"
+    for check in accepts:
+        if refusal := check.accept(packet, held, today):
+            return refusal.reason
+    return None
+
+
+def _silence(packet: OutcomePacket, arms: tuple[str, str], today: int) -> str | None:
+    """Return why an accepted packet says nothing about this question."""
+    if packet.body.gone:
+        return "tombstone"
+    if packet.body.exp < today:
+        return "expired"
+    if packet.body.kind != "time-to-event":
+        return "another kind of outcome"
+    if packet.body.arm not in arms:
+        return "another treatment"
+    return None
+
+
+def _columns(
+    rows: Sequence[OutcomePacket],
+    latest: Mapping[tuple[bytes, bytes], OutcomePacket],
+    roster: Roster,
+    arms: tuple[str, str],
+    today: int,
+    known: Mapping[bytes, int],
+) -> Votes:
+    index = {issuer.name: place for place, issuer in enumerate(roster.issuers)}
+    none = len(index)
+    authors = {author: place for place, author in enumerate(sorted({p.author for p in rows}))}
+    cases = {case: place for place, case in enumerate(sorted({(p.author, p.case) for p in rows}))}
+    issuers = [roster.by_author.get(packet.author) for packet in rows]
+    since = [
+        issuer.enrolled if issuer else known[packet.author]
+        for packet, issuer in zip(rows, issuers, strict=True)
+    ]
+    return Votes(
+        issuers=(*index, NONE),
+        issuer=np.array([index[i.name] if i else none for i in issuers], np.int64),
+        author=np.array([authors[p.author] for p in rows], np.int64),
+        case=np.array([cases[p.author, p.case] for p in rows], np.int64),
+        arm=np.array([arms.index(p.body.arm) for p in rows], np.int64),
+        time=np.array([p.body.time for p in rows], np.float64),
+        event=np.array([p.body.event == 1 for p in rows], np.bool_),
+        age=np.maximum(0.0, today - np.array(since, np.float64)),
+        enrolled=np.array([issuer is not None for issuer in issuers], np.bool_),
+        current=np.array([latest[p.author, p.case] is p for p in rows], np.bool_),
+    )

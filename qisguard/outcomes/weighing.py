@@ -1,0 +1,75 @@
+"""Weighing: which packets count and for how much, and what to plot about it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qisguard.identity.roster import Roster
+from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.survival import NOTHING, Floats, count, curve
+from qisguard.outcomes.votes import Votes, collect
+from qisguard.plugins import Accepts, Defense, Weighs
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The votes that count, their (n,) positive weights, and what was dropped by reason."""
+
+    votes: Votes
+    weights: Floats
+    dropped: dict[str, int]
+
+
+def weigh(
+    packets: Sequence[OutcomePacket],
+    roster: Roster,
+    defenses: Sequence[Defense],
+    arms: tuple[str, str],
+    today: int,
+    first_seen: Mapping[bytes, int],
+) -> Weighed:
+    """Return the votes that count, after every ``Accepts`` and ``Weighs`` of ``defenses``."""
+    accepts = [defense for defense in defenses if isinstance(defense, Accepts)]
+    collected = collect(packets, roster, arms, today, first_seen, accepts)
+    votes, dropped = collected.votes, Counter(collected.dropped)
+    weights = np.ones(len(votes))
+    for defense in defenses:
+        if not isinstance(defense, Weighs):
+            continue
+        new = defense.weigh(votes, weights)
+        if new.shape != weights.shape or not np.isfinite(new).all() or (new < 0).any():
+            raise ValueError(f"defence {defense.card.id}: weights must be (n,), finite and >= 0")
+        lost = int(((weights > 0) & (new <= 0)).sum())
+        if lost:
+            dropped[f"no weight: {defense.card.id}"] += lost
+        weights = new
+    counts = weights > 0
+    return Weighed(votes.where(counts), weights[counts], dict(dropped))
+
+
+def survival_curves(weighed: Weighed) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Return, per arm, (t,) event times and (t,) pooled survival just after each, for plots."""
+    votes = weighed.votes
+    everything = np.zeros(len(votes), np.int64)
+    counts = count(votes.arm, everything, votes.time, votes.event, weighed.weights, 1, float("inf"))
+    first, second = curve(counts.at_risk[:, 0], counts.deaths[:, 0])
+    return (counts.times, first), (counts.times, second)
+
+
+def weight_by_issuer(weighed: Weighed) -> dict[str, float]:
+    """Return the share of all the votes' weight that each issuer holds."""
+    issuers = weighed.votes.issuers
+    sums = np.bincount(weighed.votes.issuer, weighed.weights, len(issuers))
+    return dict(zip(issuers, (sums / max(sums.sum(), NOTHING)).tolist(), strict=True))
+
+
+def weight_by_age(weighed: Weighed, edges: Sequence[float]) -> tuple[float, ...]:
+    """Return the share of weight in each half-open age bin between ``edges``, in days.
+
+    The first bin is everything younger than the first edge, the last everything from the last on.
+    """
+    place = np.searchsorted(np.asarray(edges), weighed.votes.age, side="right")
+    sums = np.bincount(place, weighed.weights, len(edges) + 1)
+    return tuple((sums / max(sums.sum(), NOTHING)).tolist())

@@ -1,0 +1,240 @@
+"""Where a trail's bytes lie: a folder, or a dictionary for a simulated network.
+
+``write`` replaces a file as a whole or not at all, also when the machine stops in between;
+``append`` returns when the bytes are durable. Paths are relative, with ``/`` between parts.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from qisguard.errors import TrailError
+
+TEMPORARY = ".tmp"
+
+
+class Files(Protocol):
+    """One folder and everything below it."""
+
+    def read(self, path: str) -> bytes | None:
+        """Return the content of a file, or None when there is none."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, sorted; none when there is no such folder."""
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Create or replace files, each atomically; all are durable on return."""
+
+    def append(self, path: str, data: bytes) -> None:
+        """Add ``data`` to the end of a file, durably; the file is created if need be."""
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files, and folders that this leaves empty; a missing file is no error."""
+
+    def lock(self) -> None:
+        """Take this folder for one writer; raise TrailError when another one holds it."""
+
+    def unlock(self) -> None:
+        """Let go of the lock."""
+
+
+def check_path(path: str) -> None:
+    """Raise TrailError unless ``path`` is relative and stays inside."""
+    if not path or "\\" in path or "\0" in path:
+        raise TrailError(f"path: {path!r} is not a path inside the folder")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise TrailError(f"path: {path!r} leaves the folder or is not in normal form")
+
+
+class FolderFiles:
+    """A folder on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock: int | None = None
+
+    def read(self, path: str) -> bytes | None:
+        """Return the content of a regular file, or None."""
+        try:
+            descriptor = os.open(self._locate(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise TrailError(f"path: {path!r} is not a regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, sorted."""
+        try:
+            return sorted(os.listdir(self._locate(folder)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Write temporary files, make them durable, rename them, make the folders durable.
+
+        Folders are opened before the first write: an error that the kernel reports once would be
+        lost on a descriptor opened after it.
+        """
+        targets = {self._locate(path): data for path, data in files.items()}
+        folders = self._open_folders({target.parent for target in targets})
+        try:
+            for target, data in targets.items():
+                _write_durably(_temporary(target), data)
+            for target in targets:
+                os.rename(_temporary(target), target)
+            for descriptor in folders:
+                os.fsync(descriptor)
+        finally:
+            for descriptor in folders:
+                os.close(descriptor)
+
+    def append(self, path: str, data: bytes) -> None:
+        """Write ``data`` at the end with one call and wait for the disk."""
+        target = self._locate(path)
+        if not target.exists():
+            self.write({path: b""})
+        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        try:
+            if os.write(descriptor, data) != len(data):
+                raise OSError(errno.EIO, "short write", str(target))
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files and the folders that become empty, durably."""
+        changed: set[Path] = set()
+        for path in paths:
+            folder = self._locate(path).parent
+            (folder / path.rpartition("/")[2]).unlink(missing_ok=True)
+            while folder != self.root and folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
+                folder = folder.parent
+            changed.add(folder)
+        for folder in changed:
+            if folder.exists():
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                os.fsync(descriptor)
+                os.close(descriptor)
+
+    def lock(self) -> None:
+        """Take the lock file; the operating system lets go of it when the process ends."""
+        if self._lock is not None:
+            raise TrailError(f"lock: {self.root} is already open here")
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._locate("lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise TrailError(f"lock: {self.root} is held by another writer") from None
+        self._lock = descriptor
+
+    def unlock(self) -> None:
+        """Let go of the lock; the file stays, so that nobody locks a removed one."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _locate(self, path: str) -> Path:
+        """Return where ``path`` is; raise TrailError if it, or a link on the way, leads outside."""
+        check_path(path)
+        target = self.root / path
+        root = os.path.realpath(self.root)
+        if os.path.commonpath([root, os.path.realpath(target.parent)]) != root:
+            raise TrailError(f"path: {path!r} leads out of {self.root}")
+        return target
+
+    def _open_folders(self, folders: Iterable[Path]) -> list[int]:
+        """Return descriptors of folders, created if need be, with the parents that name them."""
+        wanted: dict[Path, None] = {}
+        for folder in sorted(folders):
+            missing = folder
+            while not missing.exists():
+                wanted[missing.parent] = None
+                missing = missing.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            wanted[folder] = None
+        return [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in wanted]
+
+
+class MemoryFiles:
+    """A dictionary: fast, and durable for as long as the simulation lasts."""
+
+    __slots__ = ("_files", "_locked")
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes | bytearray] = {}
+        self._locked = False
+
+    def read(self, path: str) -> bytes | None:
+        """Return the content of a file, or None."""
+        data = self._files.get(path)
+        return None if data is None else bytes(data)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, sorted."""
+        start = len(folder) + 1
+        inside = (path[start:] for path in self._files if path.startswith(folder + "/"))
+        return sorted({path.partition("/")[0] for path in inside})
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Replace files."""
+        for path, data in files.items():
+            check_path(path)
+            self._files[path] = data
+
+    def append(self, path: str, data: bytes) -> None:
+        """Add to the end of a file."""
+        held = self._files.get(path)
+        if not isinstance(held, bytearray):
+            check_path(path)
+            held = self._files[path] = bytearray(held or b"")
+        held += data
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Forget files."""
+        for path in paths:
+            self._files.pop(path, None)
+
+    def lock(self) -> None:
+        """Take the lock."""
+        if self._locked:
+            raise TrailError("lock: these files are held by another writer")
+        self._locked = True
+
+    def unlock(self) -> None:
+        """Let go of the lock, as the end of a process does."""
+        self._locked = False
+
+    def paths(self) -> list[str]:
+        """Return every path, sorted."""
+        return sorted(self._files)
+
+    def save(self, folder: Path) -> None:
+        """Copy everything to a folder on disk, for ``qisguard audit``; nothing is synchronised."""
+        for path, data in self._files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(target.name + TEMPORARY)
+
+
+def _write_durably(target: Path, data: bytes) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)

@@ -1,0 +1,196 @@
+"""What happened, in sentences that a board reads and a terminal prints: every number with interval.
+
+The words are chosen by the counts, so that a defence that failed is called one that failed.
+"""
+
+from statistics import median
+
+from qisguard.lab.results import AuditRow, Rate
+from qisguard.reports.reading import CLEAN, Budget, Limit, Reading
+from qisguard.reports.words import attack, count, interval, percent, points, points_range
+
+KINDS = {"sybils": "Sybils", "hospitals": "compromised hospitals", "both": "both attacks together"}
+VERDICTS = {
+    0: "every required check was done and holds",
+    1: "finding",
+    2: "could not be configured",
+    3: "nothing false found, but something required could not be checked",
+    70: "the auditor itself failed",
+}
+
+
+def tally(rate: Rate | None) -> str:
+    """Return ``3 of 20 (15 %; 95 % interval 5.2-36 %)``."""
+    if rate is None:
+        return "not measured"
+    range_ = interval(rate.lo, rate.hi)
+    text = f"{rate.flips} of {len(rate.seeds)} ({percent(rate.rate)}; 95\u00a0% interval {range_})"
+    return f"{text}, {rate.undecided} undecided" if rate.undecided else text
+
+
+def _inside(reading: Reading, network: str) -> str:
+    """Return a network as the end of a clause."""
+    label = reading.label(network)
+    return f"{label[0].lower()}{label[1:]}" if label != network else f"in the network {network}"
+
+
+def headline(reading: Reading) -> str:
+    """Return the report in one sentence: the one it brings, or one made from the measured rates."""
+    told = reading.report.headline
+    if " " in told.strip() and all(rate.step != told for rate in reading.report.rates):
+        return told
+    if reading.headline is None:
+        return "No attack was measured."
+    parts = []
+    for network in reading.pair:
+        rate = reading.rate(network, reading.headline)
+        if rate is not None:
+            runs = f"{rate.flips} of {len(rate.seeds)}" + (" runs" if not parts else "")
+            left = f" ({rate.undecided} more undecided)" if rate.undecided else ""
+            parts.append(f"in {runs} {_inside(reading, network)}{left}")
+    if not parts:
+        return "The headline step was not measured."
+    return f"{attack(*reading.headline)} turned the answer round {', and '.join(parts)}."
+
+
+def agreement(reading: Reading) -> str:
+    """Return whether the network, unattacked, says what the cohort itself says."""
+    if reading.truth is None:
+        return "The cohort's own answer is not part of this report."
+    parts = []
+    for network in reading.pair:
+        rate = reading.rate(network, CLEAN)
+        if rate:
+            right = len(rate.seeds) - rate.flips - rate.undecided
+            parts.append(f"{right} of {len(rate.seeds)} runs {_inside(reading, network)}")
+    if not parts:
+        return f"The cohort itself says {reading.truth}; no run without an attack was measured."
+    return (
+        f"The cohort itself, without any network, says {reading.truth}. Unattacked, the network "
+        f"says the same in {' and in '.join(parts)}."
+    )
+
+
+def limits(reading: Reading, network: str, kind: str) -> str:
+    """Return where a network gives way to one kind of attack, or up to where it did not."""
+    found = reading.limit(network, kind)
+    label = reading.label(network)
+    if found is None:
+        return f"{label}: {KINDS[kind]} were not tried."
+    name = label if label != network else f"In the network {network}"
+    if found.first is None:
+        text = (
+            f"{name}, no budget tried turned the answer round: up to {_budget(found.last)}, "
+            f"{tally(found.last)}. The rate may still be as high as {percent(found.last.hi)}."
+        )
+    elif found.broken is None:
+        text = (
+            f"{name}, the answer first turns at {_budget(found.first)}: {tally(found.first)}. "
+            f"At the most that was tried, {_budget(found.last)}, it turns in {tally(found.last)}."
+        )
+    else:
+        text = _broken(reading, network, kind, found)
+    if found.undecided and not found.undecided.flips:
+        text += f" At {_budget(found.undecided)} some runs end without a decision."
+    return text
+
+
+def _broken(reading: Reading, network: str, kind: str, found: Limit) -> str:
+    broken, first = found.broken, found.first
+    assert broken is not None and first is not None  # noqa: S101
+    subject = "The defences fail" if network == "defended" else "The answer falls"
+    where = "" if network in ("defended",) else f" {_inside(reading, network)}"
+    text = f"{subject}{where} at {_budget(broken)}: turned round in {tally(broken)}."
+    if first is not broken:
+        text += f" The first flip is at {_budget(first)}: {tally(first)}."
+    held = [r for r in reading.sweep(network, kind) if _order(r) < _order(first) and _order(r) > 0]
+    if held:
+        text += f" Up to {_budget(held[-1])} it held: {tally(held[-1])}."
+    return text
+
+
+def _order(rate: Rate) -> int:
+    return rate.sybils + rate.hospitals
+
+
+def _budget(rate: Rate) -> str:
+    return attack(rate.sybils, rate.hospitals)
+
+
+def one_hospital(reading: Reading) -> str:
+    """Return what a single compromised hospital does to each network."""
+    parts = [
+        f"{reading.label(network)}: {tally(rate)}"
+        for network in reading.pair
+        if (rate := reading.rate(network, Budget(0, 1)))
+    ]
+    return "; ".join(parts) or "not measured"
+
+
+def recovery(reading: Reading) -> str:
+    """Return whether the answer is right again after hospitals recovered; empty if not tried."""
+    parts = [
+        f"{_inside(reading, network)} in {tally(rate)}"
+        for network in reading.pair
+        if (rate := reading.recovered(network))
+    ]
+    if not parts:
+        return ""
+    return (
+        "After the compromised hospitals recovered and published corrections, the answer was still "
+        f"turned round {'; '.join(parts)}."
+    )
+
+
+def difference(reading: Reading, network: str, budget: Budget | None) -> str:
+    """Return the difference of the arms over seeds: median and range, in percentage points."""
+    found = [r.difference for r in reading.rows(network, budget) if r.difference is not None]
+    if not found:
+        return "not measured"
+    if min(found) == max(found):
+        return points(found[0])
+    return f"{points(median(found))} ({points_range(min(found), max(found))})"
+
+
+def other_engine(reading: Reading, engine: str) -> str:
+    """Return whether another engine tells the same story, step by step."""
+    same, differ = 0, []
+    for rate in reading.report.rates:
+        if rate.engine != engine:
+            continue
+        twin = next(
+            (
+                r
+                for r in reading.report.rates
+                if (r.engine, r.network, r.step) == (reading.engine, rate.network, rate.step)
+            ),
+            None,
+        )
+        if twin is None:
+            continue
+        if (2 * rate.flips >= len(rate.seeds)) == (2 * twin.flips >= len(twin.seeds)):
+            same += 1
+        else:
+            differ.append(f"{rate.network}, {rate.step}")
+    if not same and not differ:
+        return f"No step of the {engine} engine was also run on {reading.engine}."
+    text = (
+        f"In {same} of {same + len(differ)} pairs of network and step, the {engine} engine gives "
+        f"the answer that the {reading.engine} engine gives in most of its seeds."
+    )
+    return f"{text} It differs at: {'; '.join(differ)}." if differ else text
+
+
+def audits(rows: list[AuditRow]) -> str:
+    """Return the audit in one sentence."""
+    if not rows:
+        return "No trail was audited."
+    parts = [f"{row.what}: {verdict(row)}" for row in rows]
+    return "; ".join(parts) + "."
+
+
+def verdict(row: AuditRow) -> str:
+    """Return what an exit code says, with the number of findings."""
+    if row.exit_code == 1 or row.findings:
+        return count(len(row.findings), "finding")
+    return VERDICTS.get(row.exit_code, f"exit code {row.exit_code}")

@@ -1,0 +1,205 @@
+"""Small real things for tests: one network, its people, nodes, packets. All from seeds."""
+
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+
+from qisguard.identity.descriptor import Address, Identity
+from qisguard.identity.ids import NodeId, placement
+from qisguard.identity.keys import KeyPair
+from qisguard.identity.network import Network
+from qisguard.identity.puzzle import Draw
+from qisguard.identity.roster import Issuer, Roster
+from qisguard.lab.engine import Engine
+from qisguard.lab.members import mine
+from qisguard.lab.stranger import Stranger
+from qisguard.lab.virtual import Links, VirtualEngine
+from qisguard.node.config import NodeConfig
+from qisguard.node.node import Node
+from qisguard.node.operations import Published, Retrieved
+from qisguard.node.record import ProviderRecord, sign_record
+from qisguard.node.routing import Contact
+from qisguard.node.store import MemoryStore, Store, StoreLimits
+from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.plugins import Behaviour, Clock, Defense
+
+DAY = 20_000
+CLOCK = Clock(first_day=DAY)
+TEMPLATE = "lung/1"
+LIMITS = StoreLimits(packets_per_key_max=4_096, sequence_jump_max=1_000)
+
+
+def draw(seed: object) -> Draw:
+    """Return a seeded source of bytes."""
+    return random.Random(str(seed)).randbytes
+
+
+@lru_cache(maxsize=1_024)
+def key_pair(name: str) -> KeyPair:
+    """Return the key pair that ``name`` stands for."""
+    return KeyPair.from_seed(draw(f"key {name}")(32))
+
+
+def make_network(c1: int = 0, c2: int = 0, name: str = "test") -> Network:
+    """Return a network; its puzzles are free unless asked for."""
+    return Network(name, key_pair("authority").public, bytes(32), c1, c2)
+
+
+NETWORK = make_network()
+
+
+@lru_cache(maxsize=1_024)
+def make_identity(index: int, network: Network = NETWORK) -> Identity:
+    """Return the identity number ``index`` of a network."""
+    return mine(network, draw(f"identity {index}"))
+
+
+def make_contact(identifier: int, port: int = 4_000) -> Contact:
+    """Return a contact with this id; its address follows from the id."""
+    return Contact(NodeId(identifier), (f"10.0.{identifier >> 8 & 255}.{identifier & 255}", port))
+
+
+def address_of(index: int) -> Address:
+    """Return where the stranger or node number ``index`` lives in tests without an engine."""
+    return (f"10.9.{index >> 8}.{index & 255}", 4_000)
+
+
+def make_roster(identities: Sequence[Identity], per_issuer: int = 2) -> Roster:
+    """Return a roster that deals nodes to issuers; issuer n owns the author ``author-n``."""
+    issuers = [
+        Issuer(
+            f"hospital-{index}",
+            DAY - 400,
+            (key_pair(f"author-{index}").public,),
+            tuple(identity.id for identity in identities[at : at + per_issuer]),
+        )
+        for index, at in enumerate(range(0, len(identities), per_issuer))
+    ]
+    return Roster(NETWORK.id, 1, tuple(issuers))
+
+
+def make_key(index: int) -> bytes:
+    """Return a similarity key."""
+    return draw(f"similarity {index}")(32)
+
+
+@lru_cache(maxsize=4_096)
+def make_packet(
+    author: int = 0,
+    case: int = 0,
+    seq: int = 1,
+    *,
+    key: int = 0,
+    time: int = 100,
+    exp: int = DAY + 100,
+    network: Network = NETWORK,
+) -> OutcomePacket:
+    """Return a signed packet about one case of one author."""
+    pair = key_pair(f"author-{author}")
+    return sign_packet(
+        packet_body(
+            network=network.id,
+            template=TEMPLATE,
+            key=make_key(key),
+            case=case.to_bytes(16, "big"),
+            author=pair.public,
+            seq=seq,
+            day=DAY - 10,
+            exp=exp,
+            arm="A",
+            time=time,
+            event=1,
+            feat={"age": 61, "stage": "III"},
+        ),
+        pair,
+    )
+
+
+def make_record(
+    provider: Identity, key: int = 0, *, seq: int = 1, expires: int = 3_600
+) -> ProviderRecord:
+    """Return a provider record for a similarity key."""
+    place = placement(make_key(key))
+    return sign_record(place, provider.id, expires, seq, provider.key, NETWORK.id)
+
+
+def make_node(
+    index: int,
+    address: Address | None = None,
+    *,
+    config: NodeConfig = NodeConfig(),  # noqa: B008 frozen, so one default serves all
+    store: Store | None = None,
+    roster: Roster | None = None,
+    behaviour: Behaviour | None = None,
+    defenses: Sequence[Defense] = (),
+    clock: Clock = CLOCK,
+) -> Node:
+    """Return node number ``index``, alone until it joins somebody."""
+    limits = StoreLimits(config.packets_per_key_max, config.sequence_jump_max)
+    return Node(
+        make_identity(index),
+        NETWORK,
+        address or address_of(index),
+        config,
+        clock=clock,
+        draw=draw(f"node {index}"),
+        store=store or MemoryStore(limits),
+        roster=roster,
+        behaviour=behaviour,
+        defenses=defenses,
+    )
+
+
+def make_stranger(index: int) -> Stranger:
+    """Return somebody with an identity of the test network."""
+    return Stranger(
+        make_identity(index),
+        NETWORK,
+        address_of(index),
+        clock=CLOCK,
+        draw=draw(f"stranger {index}"),
+    )
+
+
+async def make_crowd(
+    engine: Engine,
+    count: int,
+    config: NodeConfig,
+    *,
+    roster: Roster | None = None,
+    behaviours: dict[int, Behaviour] | None = None,
+) -> list[Node]:
+    """Return ``count`` nodes that have joined one network; behaviours begin after joining."""
+    nodes: list[Node] = []
+    for index in range(count):
+        node = engine.add(
+            lambda address, index=index: make_node(
+                index, address, config=config, roster=roster, clock=engine.clock
+            )
+        )
+        nodes.append(node)
+        seeds = [other.me for other in nodes[:3] if other is not node]
+        await engine.finish(
+            engine.act(node, lambda now, node=node, seeds=seeds: [node.join(seeds, now)])
+        )
+    for index, behaviour in (behaviours or {}).items():
+        nodes[index].corrupt(behaviour)
+    return nodes
+
+
+async def publish(engine: Engine, node: Node, packets: Sequence[OutcomePacket]) -> list[Published]:
+    """Publish from ``node`` and wait."""
+    results = await engine.finish(engine.act(node, lambda now: node.publish(packets, now)))
+    return [result for result in results if isinstance(result, Published)]
+
+
+async def retrieve(engine: Engine, node: Node, *keys: int) -> list[Retrieved]:
+    """Retrieve everything under the keys with these numbers, and wait."""
+    wanted = [make_key(key) for key in keys]
+    results = await engine.finish(engine.act(node, lambda now: node.retrieve(wanted, now)))
+    return [result for result in results if isinstance(result, Retrieved)]
+
+
+def make_engine(seed: int = 1, *, loss_ratio: float = 0.0) -> VirtualEngine:
+    """Return a simulated network."""
+    return VirtualEngine(seed, CLOCK, Links(loss_ratio=loss_ratio))
