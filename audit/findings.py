@@ -67,7 +67,8 @@ CHECKS = {
         "tlog-tiles). Nothing may be missing, truncated or added; every file is a regular file; "
         "every packet is named by an entry. Files beyond the size can also be left by a writer "
         "that was interrupted between writing and signing.",
-        "start the node once so that it finishes what was interrupted, or restore the file",
+        "if the node was interrupted, start it once so that it finishes; else restore what is "
+        "missing from a mirror, and keep what does not belong as evidence",
     ),
     "AUD-13": Check(
         "the entries have the root that was signed",

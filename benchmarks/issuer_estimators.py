@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import betaincinv
 
-from qisguard.lab.cohort import HORMONE, Patient, assign, bootstrap, load_cohort
+from qisguard.lab.cohort import HORMONE, NO_HORMONE, Patient, assign, bootstrap, load_cohort
 from qisguard.lab.statistics import wilson
 from qisguard.outcomes.estimate import Estimate, issuer_estimate, pooled_estimate
 from qisguard.outcomes.issuers import FULL, Differences, differences, trimmed_mean
@@ -38,6 +38,12 @@ HOSPITALS = 20
 INVENTED = 500.0
 TRIM = 0.30
 NAMES = tuple(f"hospital-{place:02d}" for place in range(HOSPITALS))
+
+INVENTED_CASES = [
+    Patient(arm, 50, "Post", 25, "II", 3, 40, 50, time, event)
+    for arm, time, event in ((HORMONE, HORIZON, 1), (NO_HORMONE, 2000, 0))
+    for _ in range(30)
+]
 
 Weight = Callable[[Floats], Floats]
 Average = Callable[[Floats, Floats], float]
@@ -132,10 +138,13 @@ def compare(repeats: int, seed: int) -> None:
     cohort = load_cohort().with_grade("II")
     flips = {(pair, none): np.zeros(6) for pair in PAIRS for none in (False, True)}
     means = {pair: np.zeros(2) for pair in PAIRS}
-    pooled = 0
+    pooled = np.zeros(2)
     for _ in range(repeats):
-        counts = tally(ward_votes(assign(bootstrap(cohort, rng), HOSPITALS, rng)))
-        pooled += _pooled_difference(counts) < 0
+        wards = assign(bootstrap(cohort, rng), HOSPITALS, rng)
+        counts = tally(ward_votes(wards))
+        invented = [*INVENTED_CASES, *wards[0]]
+        lied = tally(ward_votes([invented, *wards[1:]]))
+        pooled += [_pooled_difference(counts) < 0, _pooled_difference(lied) < 0]
         found = differences(counts)
         first, second = counts.known[:, found.issuer]
         precision = first * second / (first + second)
@@ -149,7 +158,9 @@ def compare(repeats: int, seed: int) -> None:
                     if hostile == 0 and not none:
                         means[pair] += (result, result**2)
     print(f"cohort {cohort.label}, {repeats} bootstrap samples, seed {seed}")
-    print(f"pooled, no attack: {pooled / repeats:.3f} flipped\n")
+    honest, turned = pooled / repeats
+    print(f"pooled, no attack: {honest:.3f} flipped")
+    print(f"pooled, one hospital invents 30 cases in each arm: {turned:.3f} flipped\n")
     print("| weight | average | none | mean | SD | " + " | ".join(map(str, range(6))) + " |")
     print("|---" * 11 + "|")
     for (pair, none), flipped in flips.items():
@@ -194,6 +205,7 @@ def coverage(repeats: int, seed: int, correlation: float) -> None:
     rng = np.random.default_rng(seed)
     truth = (0.8191, 0.7227, 0.0964)
     hits = {name: np.zeros(3) for name in ("patients independent", "pooled", "issuer-trimmed")}
+    widths = np.zeros(2)
     for _ in range(repeats):
         rows = simulated(rng, correlation)
         counts, ones = tally(rows), np.ones(len(rows))
@@ -204,11 +216,14 @@ def coverage(repeats: int, seed: int, correlation: float) -> None:
         centre = np.array([*(arm.estimate for arm in pooled.arms), pooled.difference])
         hits["patients independent"] += np.abs(centre - truth) <= half
         hits["pooled"] += _covers(pooled, truth)
+        widths += [pooled.high - pooled.low, 0.0]
         across = issuer_estimate(differences(counts), rows, ones, TRIM)
         hits["issuer-trimmed"] += _covers(across, truth)
+        widths += [0.0, across.high - across.low]
     print(f"\nICC {correlation}, {repeats} samples: coverage of first arm, second arm, difference")
     for name, hit in hits.items():
         print(f"  {name}: " + ", ".join(f"{share:.3f}" for share in hit / repeats))
+    print(f"  width of the difference, trimmed over pooled: {widths[1] / widths[0]:.2f}")
 
 
 def _covers(estimate: Estimate, truth: Sequence[float]) -> list[bool]:

@@ -21,7 +21,7 @@ class IssuerTrim:
         source="docs/decisions/0002-deciding-across-issuers.md; Huber 1981, section 3.3",
         seen="pooled and per-issuer answers differ; an issuer far from the others",
         limits="With 20 issuers it bends at two compromised ones and fails at five. The interval "
-        "is about a quarter wider. Issuers with one arm only do not take part.",
+        "is about a third wider. Issuers with one arm only do not take part.",
     )
 
     def tune(self, settings: Settings) -> Settings:

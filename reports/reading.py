@@ -76,14 +76,18 @@ class Reading:
         found = [row.engine for row in self.report.rows] + [r.engine for r in self.report.rates]
         return tuple(dict.fromkeys((self.engine, *found)))
 
+    def engine_seeds(self, engine: str) -> list[int]:
+        """Return the seeds that ran on ``engine``."""
+        found = {row.seed for row in self.report.rows if row.engine == engine}
+        for rate in self.report.rates:
+            if rate.engine == engine:
+                found.update(rate.seeds)
+        return sorted(found)
+
     @property
     def seeds(self) -> list[int]:
         """Return the seeds of the engine of the figures."""
-        found = {row.seed for row in self.report.rows if row.engine == self.engine}
-        for rate in self.report.rates:
-            if rate.engine == self.engine:
-                found.update(rate.seeds)
-        return sorted(found)
+        return self.engine_seeds(self.engine)
 
     def rate(self, network: str, budget: Budget | None, engine: str = "") -> Rate | None:
         """Return the rate at a budget: the first when clean, the highest otherwise."""
@@ -106,16 +110,16 @@ class Reading:
             for rate in self.report.rates
             if (rate.engine, rate.network) == (self.engine, network)
         }
-        wanted = {
-            "sybils": lambda b: not b.hospitals,
-            "hospitals": lambda b: not b.sybils,
-            "both": lambda b: b.sybils and b.hospitals,
-        }[kind]
-        found = [self.rate(network, budget) for budget in sorted(budgets) if wanted(budget)]
+        kinds = {
+            "sybils": [b for b in budgets if not b.hospitals],
+            "hospitals": [b for b in budgets if not b.sybils],
+            "both": [b for b in budgets if b.sybils and b.hospitals],
+        }
+        found = [self.rate(network, budget) for budget in sorted(kinds[kind])]
         return [rate for rate in found if rate]
 
     def limit(self, network: str, kind: str) -> Limit | None:
-        """Return where ``network`` gives way to an attack of one kind, or None if none was tried."""
+        """Return where ``network`` gives way to one kind of attack, or None if none was tried."""
         tried = [r for r in self.sweep(network, kind) if r.sybils or r.hospitals]
         if not tried:
             return None
@@ -162,7 +166,7 @@ class Reading:
         return [c for c in self.report.curves if (c.network, c.step) == (network, step)]
 
     def weights(self, network: str) -> list[WeightRow]:
-        """Return who has weight at the headline, else at the last step that weights were kept for."""
+        """Return who has weight at the headline, else at the last step that has weights."""
         kept = [row for row in self.report.weights if row.network == network]
         step = self.step(network, self.headline)
         at_headline = [row for row in kept if row.step == step]
@@ -227,7 +231,8 @@ def read(report: Report) -> Reading:
     for rate in report.rates:
         answers[rate.engine] += 0 if report.rows else len(rate.seeds)
     engine = max(answers, key=lambda name: answers[name]) if answers else ""
-    named = (told.network for told in (*report.rates, *report.rows) if told.engine == engine)
+    everything: list[Rate | Row] = [*report.rates, *report.rows]
+    named = (told.network for told in everything if told.engine == engine)
     networks = list(dict.fromkeys(named))
     undefended = "undefended" if "undefended" in networks else ""
     defended = "defended" if "defended" in networks else ""
@@ -242,7 +247,8 @@ def read(report: Report) -> Reading:
 
 def _headline(report: Report, engine: str) -> Budget | None:
     steps: dict[str, Budget] = {}
-    for told in (*report.rates, *report.rows):
+    everything: list[Rate | Row] = [*report.rates, *report.rows]
+    for told in everything:
         if told.engine == engine:
             steps.setdefault(told.step, Budget(told.sybils, told.hospitals))
     for name in (report.headline, HEADLINE):

@@ -6,7 +6,7 @@ The words are chosen by the counts, so that a defence that failed is called one 
 from statistics import median
 
 from qisguard.lab.results import AuditRow, Rate
-from qisguard.reports.reading import CLEAN, Budget, Limit, Reading
+from qisguard.reports.reading import CLEAN, Budget, Reading
 from qisguard.reports.words import attack, count, interval, percent, points, points_range
 
 KINDS = {"sybils": "Sybils", "hospitals": "compromised hospitals", "both": "both attacks together"}
@@ -19,13 +19,17 @@ VERDICTS = {
 }
 
 
+def runs(rate: Rate) -> str:
+    """Return how many runs were turned round, of how many, on one line."""
+    return f"{rate.flips} of {len(rate.seeds)}".replace(" ", "\u00a0")
+
+
 def tally(rate: Rate | None) -> str:
-    """Return ``3 of 20 (15 %; 95 % interval 5.2-36 %)``."""
+    """Return ``3 of 20 (15.0 %, 5.2-36.0 %)``: flips, runs, rate and its 95 % interval."""
     if rate is None:
         return "not measured"
-    range_ = interval(rate.lo, rate.hi)
-    text = f"{rate.flips} of {len(rate.seeds)} ({percent(rate.rate)}; 95\u00a0% interval {range_})"
-    return f"{text}, {rate.undecided} undecided" if rate.undecided else text
+    text = f"{runs(rate)} ({percent(rate.rate)}, {interval(rate.lo, rate.hi)})"
+    return f"{text}, {rate.undecided}\u00a0undecided" if rate.undecided else text
 
 
 def _inside(reading: Reading, network: str) -> str:
@@ -41,7 +45,7 @@ def headline(reading: Reading) -> str:
         return told
     if reading.headline is None:
         return "No attack was measured."
-    parts = []
+    parts: list[str] = []
     for network in reading.pair:
         rate = reading.rate(network, reading.headline)
         if rate is not None:
@@ -50,7 +54,32 @@ def headline(reading: Reading) -> str:
             parts.append(f"in {runs} {_inside(reading, network)}{left}")
     if not parts:
         return "The headline step was not measured."
-    return f"{attack(*reading.headline)} turned the answer round {', and '.join(parts)}."
+    return f"{_explained(reading.headline)} turned the answer round {', and '.join(parts)}."
+
+
+def _explained(budget: Budget) -> str:
+    """Return a budget for a reader who has not met the word Sybil yet."""
+    if not budget.sybils:
+        return attack(*budget)
+    invented = count(budget.sybils, "invented identity", "invented identities") + " (Sybils)"
+    return f"{invented} and {attack(0, budget.hospitals)}" if budget.hospitals else invented
+
+
+def weakest(reading: Reading) -> str:
+    """Return what a board must know beside the headline: where the defences fail, if they do."""
+    network = reading.defended
+    found = [(kind, limit) for kind in KINDS if (limit := reading.limit(network, kind))]
+    told = []
+    for _, limit in found:
+        if limit.broken and limit.first:
+            text = (
+                f"The defences fail at {_budget(limit.broken)}: turned round in "
+                f"{tally(limit.broken)}."
+            )
+            if limit.first is not limit.broken:
+                text += f" They begin to give way at {_budget(limit.first)}: {tally(limit.first)}."
+            told.append(text)
+    return " ".join(told[:2] or [limits(reading, network, kind) for kind, _ in found[:2]])
 
 
 def agreement(reading: Reading) -> str:
@@ -74,38 +103,29 @@ def agreement(reading: Reading) -> str:
 def limits(reading: Reading, network: str, kind: str) -> str:
     """Return where a network gives way to one kind of attack, or up to where it did not."""
     found = reading.limit(network, kind)
-    label = reading.label(network)
+    name = reading.label(network)
     if found is None:
-        return f"{label}: {KINDS[kind]} were not tried."
-    name = label if label != network else f"In the network {network}"
-    if found.first is None:
+        return f"{name}: {KINDS[kind]} were not tried."
+    first, broken, last = found.first, found.broken, found.last
+    if first is None:
         text = (
-            f"{name}, no budget tried turned the answer round: up to {_budget(found.last)}, "
-            f"{tally(found.last)}. The rate may still be as high as {percent(found.last.hi)}."
+            f"{name}, the answer held at every budget tried, up to {_budget(last)}: turned round "
+            f"in {tally(last)}. The true rate there may still be up to {percent(last.hi)}."
         )
-    elif found.broken is None:
+    elif broken is None:
         text = (
-            f"{name}, the answer first turns at {_budget(found.first)}: {tally(found.first)}. "
-            f"At the most that was tried, {_budget(found.last)}, it turns in {tally(found.last)}."
+            f"{name}, the answer first turns at {_budget(first)}, in {tally(first)}; at the most "
+            f"that was tried, {_budget(last)}, in {tally(last)}."
         )
     else:
-        text = _broken(reading, network, kind, found)
+        fails = "The defences fail" if network == "defended" else f"{name}, the answer falls"
+        text = f"{fails} at {_budget(broken)}: turned round in {tally(broken)}."
+        if first is not broken:
+            text += f" The first flip is at {_budget(first)}: {tally(first)}."
+        if held := [r for r in reading.sweep(network, kind) if 0 < _order(r) < _order(first)]:
+            text += f" It held up to {_budget(held[-1])}: {tally(held[-1])}."
     if found.undecided and not found.undecided.flips:
         text += f" At {_budget(found.undecided)} some runs end without a decision."
-    return text
-
-
-def _broken(reading: Reading, network: str, kind: str, found: Limit) -> str:
-    broken, first = found.broken, found.first
-    assert broken is not None and first is not None  # noqa: S101
-    subject = "The defences fail" if network == "defended" else "The answer falls"
-    where = "" if network in ("defended",) else f" {_inside(reading, network)}"
-    text = f"{subject}{where} at {_budget(broken)}: turned round in {tally(broken)}."
-    if first is not broken:
-        text += f" The first flip is at {_budget(first)}: {tally(first)}."
-    held = [r for r in reading.sweep(network, kind) if _order(r) < _order(first) and _order(r) > 0]
-    if held:
-        text += f" Up to {_budget(held[-1])} it held: {tally(held[-1])}."
     return text
 
 
@@ -137,7 +157,7 @@ def recovery(reading: Reading) -> str:
     if not parts:
         return ""
     return (
-        "After the compromised hospitals recovered and published corrections, the answer was still "
+        "After the compromised hospitals recovered and published corrections, the answer stayed "
         f"turned round {'; '.join(parts)}."
     )
 
@@ -174,7 +194,13 @@ def other_engine(reading: Reading, engine: str) -> str:
             differ.append(f"{rate.network}, {rate.step}")
     if not same and not differ:
         return f"No step of the {engine} engine was also run on {reading.engine}."
-    text = (
+    told = [
+        f"{_inside(reading, network)} in {tally(found)}"
+        for network in reading.pair
+        if (found := reading.rate(network, reading.headline, engine))
+    ]
+    text = f"At the headline, turned round {' and '.join(told)}. " if told else ""
+    text += (
         f"In {same} of {same + len(differ)} pairs of network and step, the {engine} engine gives "
         f"the answer that the {reading.engine} engine gives in most of its seeds."
     )

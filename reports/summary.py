@@ -26,7 +26,7 @@ def summary(report: Report, commands: Sequence[tuple[str, str]] = ()) -> str:
     lines += _told("Question", report.question)
     lines += _told("Unattacked", sentences.agreement(reading))
     if reading.headline and reading.headline != CLEAN:
-        lines.append(f"{attack(*reading.headline)}, answer turned round in")
+        lines.append(f"{attack(*reading.headline)}, runs turned round (rate, 95 % interval)")
         for network in reading.pair:
             tally = sentences.tally(reading.rate(network, reading.headline))
             lines += _item(f"{reading.label(network)}: {tally}")
@@ -53,9 +53,7 @@ def _limits(reading: Reading) -> list[str]:
 
 def _measured(reading: Reading) -> str:
     report = reading.report
-    kept = [tag(reading.engine, reading.seeds)]
-    for engine in reading.engines[1:]:
-        kept.append(tag(engine, [row.seed for row in report.rows if row.engine == engine]))
+    kept = [tag(engine, reading.engine_seeds(engine)) for engine in reading.engines]
     quick = " A quick run: few seeds, wide intervals." if report.is_quick else ""
     made = " The patients are synthetic." if report.cohort_is_synthetic else ""
     return f"{'; '.join(kept)}; {duration(report.seconds)} in all.{quick}{made}"

@@ -1,25 +1,35 @@
-"""Matplotlib figures as SVG that can stand inside a page: no namespaces, no clashes, the page's font.
+"""Matplotlib figures as SVG inside a page: no namespaces, no clashes, the page's own typeface.
 
 - Text stays text; the page's style sheet chooses the typeface.
 - Every id that something refers to gets the figure's prefix; the others go.
 - ``title`` and ``desc`` say to a screen reader what the figure shows.
+- Colours are Okabe and Ito's (2008), which colour-blind readers tell apart; nothing is said by
+  colour alone: labels stand beside their lines, and markers and hatches differ.
 """
 
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from xml.etree import ElementTree
 
 from qisguard.errors import QisguardError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
 
+WIDTH = 9.2
+"""Inches: at the size of the page a point of the figure is then about a point of its text."""
+NAME_MAX = 26
+Share: TypeAlias = Literal["none", "all", "row", "col"]
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+PURPLE, SKY, ORANGE, BLACK = "#CC79A7", "#56B4E9", "#E69F00", "#000000"
 INK, MUTED, GRID = "#1b2733", "#56626e", "#dfe4e8"
-STYLE: dict[str, object] = {
+STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "qisguard",
     "text.parse_math": False,
@@ -54,6 +64,51 @@ _FONT = re.compile(r"font-family:[^;]*;?\s*")
 _LINK = re.compile(r"url\(#([^)]+)\)")
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An inline SVG, what it shows, and the engine, seeds and size behind it."""
+
+    svg: str
+    caption: str
+    source: str
+
+
+def short(name: str, limit: int = NAME_MAX) -> str:
+    """Return a name that fits beside an axis."""
+    return name if len(name) <= limit else name[: limit - 1] + "\u2026"
+
+
+def panels(
+    rows: int,
+    columns: int,
+    height: float,
+    widths: Sequence[float] | None = None,
+    heights: Sequence[float] | None = None,
+    *,
+    sharex: Share = "none",
+    sharey: Share = "none",
+) -> "tuple[Drawing, list[Axes]]":
+    """Return a drawing of ``height`` inches and its axes, row by row."""
+    from matplotlib.figure import Figure as Drawing
+
+    drawn = Drawing(figsize=(WIDTH, height), layout="constrained")
+    grid = drawn.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        sharex=sharex,
+        sharey=sharey,
+        width_ratios=widths,
+        height_ratios=heights,
+    )
+    return drawn, list(grid.flat)
+
+
+def percents(value: float, place: float) -> str:
+    """Label a tick of a ratio."""
+    return f"{100 * value:.0f}\u00a0%"
+
+
 @contextmanager
 def drawing() -> Iterator[None]:
     """Draw with this module's style alone, whatever the reader's matplotlibrc says.
@@ -71,11 +126,12 @@ def drawing() -> Iterator[None]:
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the page's font draws the text
         mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+        for name, value in STYLE.items():
+            mpl.rcParams[name] = value  # type: ignore[index] # names are checked when set
         yield
 
 
-def inline(figure: "Figure", prefix: str, title: str, description: str) -> str:
+def inline(figure: "Drawing", prefix: str, title: str, description: str) -> str:
     """Return ``figure`` as an ``svg`` element whose ids all start with ``prefix``."""
     buffer = io.BytesIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}

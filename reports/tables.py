@@ -12,7 +12,6 @@ from qisguard.reports.words import (
     attack,
     count,
     days,
-    duration,
     interval,
     number,
     percent,
@@ -51,14 +50,14 @@ class Table:
     caption: str
     source: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     text: int = 1
 
 
 def answers(reading: Reading, survival: str) -> Table:
     """Return the clean answer by arm: the cohort's own, and what each unattacked network says."""
     report = reading.report
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("the cohort itself", arm.code, number(arm.n), _estimate(arm.estimate, arm.lo, arm.hi),
          days(arm.median))
         for arm in report.truth
@@ -87,7 +86,7 @@ def _estimate(estimate: float | None, low: float | None, high: float | None) -> 
 
 
 def _arms(found: Sequence[Row]) -> list[tuple[str, ...]]:
-    cells = []
+    cells: list[tuple[str, ...]] = []
     for place, first in enumerate(found[0].arms):
         arms = [row.arms[place] for row in found if place < len(row.arms)]
         known = [arm.estimate for arm in arms if arm.estimate is not None]
@@ -133,8 +132,8 @@ def differences(reading: Reading, engine: str) -> Table:
                 reading.label(network),
                 attack(*budget),
                 methods,
-                shown,
                 "; ".join(f"{name}: {size}" for name, size in decisions.most_common()),
+                shown,
             )
         )
     arms = [arm.code for arm in reading.report.truth][:2]
@@ -143,9 +142,9 @@ def differences(reading: Reading, engine: str) -> Table:
         f"Difference of the two treatments{less}, in percentage points. One run: with its "
         "95\u00a0% interval; several: median over seeds, with the range.",
         tag(engine, seeds),
-        ("Network", "Attack", "Decides by", "Difference", "Decisions"),
+        ("Network", "Attack", "Decides by", "Decisions", "Difference"),
         rows,
-        3,
+        4,
     )
 
 
@@ -175,8 +174,8 @@ def rates(reading: Reading, engine: str) -> Table:
         rows.append((step, attack(*budget), *cells))
     seeds = [seed for rate in mine for seed in rate.seeds]
     return Table(
-        "Every step that was run: how often the answer was turned round, with the 95\u00a0% Wilson "
-        "interval.",
+        "Every step that was run: how often the answer was turned round, with the rate and its "
+        "95\u00a0% Wilson interval.",
         tag(engine, seeds),
         ("Step", "The attacker has", *(reading.label(network) for network in networks)),
         rows,
@@ -341,16 +340,17 @@ def prices(reading: Reading) -> Table:
                 (
                     reading.label(network),
                     engine,
-                    _spread([row.query_seconds for row in found], duration),
+                    _spread([row.query_seconds for row in found], number),
                     _spread([float(row.query_datagrams) for row in found], number),
                     _spread([float(row.packet_count) for row in found], number),
                     f"{number(heard)} of {number(asked)}",
                 )
             )
     return Table(
-        "What one unattacked question costs: median over seeds, with the range.",
+        "What one unattacked question costs: median over seeds, with the range. Seconds are those "
+        "of the engine: real on live, simulated on virtual.",
         "; ".join(dict.fromkeys(sources)),
-        ("Network", "Engine", "Seconds of the engine", "Datagrams", "Packets", "Replicas answered"),
+        ("Network", "Engine", "Seconds", "Datagrams", "Packets", "Replicas answered"),
         rows,
         2,
     )
@@ -358,11 +358,9 @@ def prices(reading: Reading) -> Table:
 
 def networks(reading: Reading) -> Table:
     """Return the size of each network and what its engine counted, over seeds."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    groups = dict.fromkeys((told.engine, told.network) for told in reading.report.networks)
     rows = []
-    for told in reading.report.networks:
-        groups.setdefault((told.engine, told.network), []).append(told.seed)
-    for (engine, network), _ in groups.items():
+    for engine, network in groups:
         found = reading.network_rows(engine, network)
         names = dict.fromkeys(name for told in found for name in told.measures)
         counted = "; ".join(
@@ -398,7 +396,7 @@ def digests(reading: Reading) -> Table:
     """Return the digest of each run that replays."""
     kept = [told for told in reading.report.networks if told.digest]
     return Table(
-        f"Digests over every datagram and event: {count(len(kept), 'run')} that replay to the byte.",
+        f"Digests over every datagram and event: {count(len(kept), 'run')} that can be replayed.",
         "",
         ("Engine", "Seed", "Network", "SHA-256"),
         [(told.engine, str(told.seed), told.network, told.digest) for told in kept],

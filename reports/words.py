@@ -26,7 +26,7 @@ def _share(ratio: float) -> str:
         return "<" + SPACE + "0.1"
     if 0.9995 <= ratio < 1 - TINY:
         return ">" + SPACE + "99.9"
-    return _trimmed(100 * ratio, 1)
+    return f"{100 * ratio:.1f}" if TINY <= ratio <= 1 - TINY else f"{100 * ratio:.0f}"
 
 
 def percent(ratio: float | None) -> str:
@@ -45,8 +45,8 @@ def points(difference: float | None) -> str:
     """Return a difference of two shares as signed percentage points, ``+7.1``."""
     if difference is None:
         return UNKNOWN
-    text = _trimmed(abs(100 * difference), 1)
-    sign = "" if text == "0" else "+" if difference > 0 else MINUS
+    text = f"{abs(100 * difference):.1f}"
+    sign = "" if text == "0.0" else "+" if difference > 0 else MINUS
     return sign + text
 
 
@@ -96,7 +96,7 @@ def count(size: int, one: str, many: str = "") -> str:
 
 
 def attack(sybils: int, hospitals: int) -> str:
-    """Return an attacker's budget in words."""
+    """Return an attacker's budget in words; nothing is ``no attack``."""
     parts = [count(sybils, "Sybil")] if sybils else []
     if hospitals:
         parts.append(count(hospitals, "compromised hospital"))

@@ -73,10 +73,12 @@ class Network:
         self.keys = [self.key() for _ in range(self.hospitals)]
 
     def key(self) -> KeyPair:
+        """Return a fresh author key, on nobody's roster."""
         return KeyPair.from_seed(self.rng.randbytes(32))
 
     @property
     def roster(self) -> Roster:
+        """Return the roster: one author key a hospital."""
         return Roster(
             NETWORK,
             1,
@@ -87,10 +89,12 @@ class Network:
         )
 
     def publish(self, author: KeyPair, arm: str, time: int, event: int) -> None:
+        """Publish a new case."""
         case = self.rng.randbytes(16)
         self.packets.append(sign(author, case, arm=arm, time=time, event=event))
 
     def publish_cohort(self, cohort: Cohort) -> None:
+        """Publish every patient from the hospital that they are dealt to."""
         wards = assign(cohort, self.hospitals, self.rng)
         for author, ward in zip(self.keys, wards, strict=True):
             for p in ward:

@@ -147,11 +147,15 @@ def said(issuers: list[tuple[float, float]]) -> Differences:
     return Differences(np.arange(len(value)), np.stack([value, 0 * value]), value, weight)
 
 
+@settings(max_examples=200, deadline=None)
 @given(ISSUERS, st.data())
 def test_no_issuers_below_the_guaranteed_share_reverse_the_trimmed_mean(
     issuers: list[tuple[float, float]], data: st.DataObject
 ) -> None:
-    """Any issuers may turn or join, with any value and any weight up to the full one."""
+    """Any issuers may turn, join or fall silent, with any value and any weight up to the full one.
+
+    Their share is what they weigh before or after, whichever is more.
+    """
     found = said(issuers)
     now = trimmed_mean(found.value, found.weight, TRIM)
     assume(abs(now) > 1e-6)
@@ -159,20 +163,18 @@ def test_no_issuers_below_the_guaranteed_share_reverse_the_trimmed_mean(
     radius = issuer_radius(found, TRIM, sign)
     turned = data.draw(st.sets(st.integers(0, len(issuers) - 1), max_size=3))
     honest = [row for place, row in enumerate(issuers) if place not in turned]
-    hostile = data.draw(
-        st.lists(st.tuples(st.floats(-1, 1), SHARES), min_size=len(turned), max_size=5)
-    )
+    hostile = data.draw(st.lists(st.tuples(st.floats(-1, 1), SHARES), max_size=5))
     assume(honest)
-    both = [*honest, *((value, max(weight, 0.01)) for value, weight in hostile)]
-    # turned issuers never weigh less than they did: lowering one's own weight is not an attack
-    assume(sum(w for _, w in hostile) >= sum(issuers[place][1] for place in turned))
-    share = sum(w for _, w in hostile) / sum(w for _, w in both)
+    both = [*honest, *hostile]
+    before = sum(issuers[place][1] for place in turned) / sum(w for _, w in issuers)
+    share = max(before, sum(w for _, w in hostile) / sum(w for _, w in both))
     if share < radius.guaranteed:
         value, weight = np.array(both).T
         assert sign * trimmed_mean(value, weight, TRIM) > -1e-9
     assert radius.found is None or radius.guaranteed <= radius.found
 
 
+@settings(max_examples=200, deadline=None)
 @given(ISSUERS, st.lists(st.floats(0, 1), min_size=12, max_size=12))
 def test_removing_poison_keeps_the_trimmed_mean_within_the_contamination_bounds(
     issuers: list[tuple[float, float]], parts: list[float]

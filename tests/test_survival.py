@@ -33,9 +33,7 @@ HORIZON = 8.0
 def tally(rows: list[Row], groups: int = 4, horizon: float = HORIZON) -> Counts:
     table = np.array(rows, np.int64).reshape(-1, 5)
     arm, group, time, event, weight = table.T
-    return count(
-        arm, group, time.astype(float), event == 1, weight.astype(float), groups, horizon
-    )
+    return count(arm, group, time.astype(float), event == 1, weight.astype(float), groups, horizon)
 
 
 def oracle(rows: list[Row], horizon: float = HORIZON) -> float:
@@ -125,7 +123,7 @@ def test_independent_variance_equals_greenwood() -> None:
 
 
 def test_score_interval_matches_the_published_example_and_has_width_at_the_ends() -> None:
-    low, high = score_interval(81 / 263, 263, 1.959964)  # Newcombe 1998, table I, method 3
+    low, high = score_interval(81 / 263, 263, 1.959964)  # Newcombe 1998, method 3
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
     assert score_interval(0.0, 20, 1.959964)[1] == pytest.approx(0.1611, abs=1e-4)
     assert score_interval(1.0, 20, 1.959964)[0] == pytest.approx(0.8389, abs=1e-4)

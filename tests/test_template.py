@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qisguard.errors import RecordError
-from qisguard.outcomes.template import open_template
+from qisguard.outcomes.template import Value, open_template
 from tests.packets import TEMPLATE_FILE, template
 
-VALUES = {
+VALUES: dict[str, Value] = {
     "grade": "II",
     "menopause": "Post",
     "oestrogen-receptor": 9,

@@ -8,19 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qisguard.errors import DecodeError, RecordError, TrailError
-from qisguard.identity.keys import KeyPair, to_text
+from qisguard.errors import RecordError, TrailError
+from qisguard.identity.keys import KeyPair
 from qisguard.trail import wal
 from qisguard.trail.checkpoint import Checkpoint, LogKey, parse_checkpoint, verify_checkpoint
 from qisguard.trail.entries import (
     Entry,
-    Fetch,
-    Hold,
-    Publish,
-    batch_root,
-    decode_entry,
     encode_entry,
-    fetch,
     hold,
     publish,
 )
@@ -47,10 +41,6 @@ class Crashing:
     def read(self, path: str) -> bytes | None:
         """Read."""
         return self.inner.read(path)
-
-    def names(self, folder: str) -> list[str]:
-        """List."""
-        return self.inner.names(folder)
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Write temporary files, then rename them."""
@@ -193,7 +183,7 @@ def test_a_second_flush_or_checkpoint_without_entries_writes_nothing() -> None:
 
 
 @given(start=st.sampled_from([0, 3, 254, 256]), parts=st.lists(st.integers(0, 6), max_size=5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_crash_at_any_step_loses_nothing_acknowledged_and_never_forks(
     start: int, parts: list[int]
 ) -> None:
@@ -271,6 +261,25 @@ def test_corruption_inside_the_log_stops_at_every_byte_of_an_earlier_flush() -> 
     assert Trail.open(public, state, ORIGIN, KEY).size == 6
 
 
+def test_after_a_torn_tail_the_log_goes_on_where_it_was_cut() -> None:
+    trail, public, state = _trail(3)
+    _fill(trail, 3, 5)
+    trail.flush()
+    trail.close()
+    log = state.read("wal") or b""
+    for torn in (log[:-1], log[:5], log + log[:9]):
+        state.write({"wal": torn})
+        trail = Trail.open(public, state, ORIGIN, KEY)
+        size = trail.size
+        _fill(trail, size, size + 1)
+        trail.flush()
+        trail.close()
+        trail = Trail.open(public, state, ORIGIN, KEY)
+        assert trail.size == size + 1
+        _check_public(public, trail.head)
+        trail.close()
+
+
 def test_frames_that_do_not_follow_on_each_other_are_refused() -> None:
     record = wal.encode_record(b"{}", [])
     with pytest.raises(TrailError, match="entry 5"):
@@ -309,6 +318,24 @@ def test_an_old_state_a_missing_head_or_a_lost_log_stops_the_writer() -> None:
         Trail.create(public, state, ORIGIN, KEY)
     state.write({"signed": signed})
     assert Trail.open(public, state, ORIGIN, KEY).size == 5
+
+
+def test_a_signed_state_that_the_entries_do_not_bear_out_stops_the_writer() -> None:
+    """The crash was between signing and publishing; then the log was lost, or is another one."""
+    trail, public, state = _trail(3)
+    _fill(trail, 3, 5)
+    trail.flush()
+    trail.close()
+    leaves = [leaf_hash(encode_entry(_entry(index))) for index in range(5)]
+    log = state.read("wal") or b""
+    state.write({"signed": Checkpoint(ORIGIN, 5, bytes(32)).text})
+    with pytest.raises(TrailError, match="do not have the root signed for 5"):
+        Trail.open(public, state, ORIGIN, KEY)
+    state.write({"signed": Checkpoint(ORIGIN, 5, root(leaves)).text, "wal": b""})
+    with pytest.raises(TrailError, match="only 3 entries are left"):
+        Trail.open(public, state, ORIGIN, KEY)
+    state.write({"wal": log})
+    _check_public(public, Trail.open(public, state, ORIGIN, KEY).head)
 
 
 def test_tampered_tiles_entries_or_heads_stop_the_writer() -> None:
@@ -440,74 +467,3 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path) -> 
     files.write({"x": b"2"})
     assert outside.read_bytes() == b""
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["x"]
-
-
-# --- entries -------------------------------------------------------------------------------------
-def test_entries_decode_to_what_was_encoded() -> None:
-    digests = [sha256(bytes([n])).digest() for n in range(5)]
-    for entry in (
-        publish(20_000, b"packet"),
-        publish(20_000, b"packet", seq=3, key=bytes(32)),
-        hold(20_000, digests),
-        fetch(20_000, bytes(32), digests),
-    ):
-        assert decode_entry(encode_entry(entry)) == entry
-
-
-def test_a_batch_root_does_not_depend_on_order_or_repeats() -> None:
-    digests = [sha256(bytes([n])).digest() for n in range(7)]
-    assert hold(1, digests) == hold(1, [*reversed(digests), digests[0]])
-    assert hold(1, digests).root == to_text(batch_root(digests))
-    assert hold(1, digests).count == 7
-
-
-_GOOD = encode_entry(hold(20_000, [bytes(32)]))
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"{}",
-        _GOOD + b" ",
-        _GOOD.replace(b",", b", ", 1),
-        _GOOD.replace(b'"count":1', b'"count":1,"count":1'),
-        _GOOD.replace(b'"count":1', b'"count":1,"more":1'),
-        _GOOD.replace(b'"count":1', b'"count":1.0'),
-        _GOOD.replace(b'"count":1', b'"count":"1"'),
-        _GOOD.replace(b'"hold"', b'"roster"'),
-        _GOOD.replace(b'"hold"', b'"h\\u006fld"'),
-        _GOOD.replace(b'bOk"', b'bOl"'),
-        _GOOD.replace(b'bOk"', b'bO"'),
-        encode_entry(Publish(1, to_text(bytes(32)))).replace(b"}", b',"seq":null}'),
-        _GOOD + b" " * 600,
-        b"\xff",
-    ],
-)
-def test_an_entry_with_another_spelling_is_refused(data: bytes) -> None:
-    with pytest.raises(DecodeError):
-        decode_entry(data)
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        Hold(-1, to_text(bytes(32)), 1),
-        Hold(1 << 53, to_text(bytes(32)), 1),
-        Hold(1, to_text(bytes(32)), 0),
-        Publish(1, to_text(bytes(32)), seq=-1),
-        Fetch(1, to_text(bytes(32)), to_text(bytes(32)), 1 << 53),
-    ],
-)
-def test_an_entry_out_of_its_bounds_is_refused(entry: Entry) -> None:
-    with pytest.raises(RecordError):
-        decode_entry(encode_entry(entry))
-
-
-@given(data=st.binary(max_size=200))
-def test_any_bytes_give_an_entry_or_an_error_of_ours(data: bytes) -> None:
-    try:
-        entry = decode_entry(data)
-    except (DecodeError, RecordError):
-        return
-    assert encode_entry(entry) == data

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from qisguard.audit.auditor import AuditReport
 from qisguard.audit.policy import write_policy
 from qisguard.identity.ids import NodeId, node_id
 from qisguard.identity.keys import KeyPair
@@ -133,3 +134,13 @@ def write_trail(
     trail.checkpoint()
     public.save(folder)
     return folder
+
+
+def finding_ids(report: AuditReport) -> set[str]:
+    """Return the ids of the checks that found something."""
+    return {found.id for found in report.findings}
+
+
+def paths_in(folder: Path) -> list[str]:
+    """Return every file below ``folder``, sorted."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())

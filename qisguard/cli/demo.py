@@ -22,7 +22,7 @@ def demo(
     with Progress("demo") as progress:
         result = run_demo(seed, out, quick, progress.update)
         progress.say("drawing the report")
-        html = RENDERERS["html"]().render({"report.json": result.encoded})
+        html = RENDERERS["html"].render({"report.json": result.encoded})
         result.save("report.html", html)
     if json:
         typer.echo(result.encoded.decode())

@@ -150,6 +150,6 @@ def open_descriptor(data: bytes, network: Network) -> Descriptor:
 
 def _is_ip(host: str) -> bool:
     try:
-        return str(ipaddress.ip_address(host)) == host
+        return "%" not in host and str(ipaddress.ip_address(host)) == host
     except ValueError:
         return False

@@ -5,6 +5,7 @@ and the operating system's randomness. They run in processes of their own.
 """
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -13,12 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network
+from qisguard.identity.puzzle import solve_static
 from qisguard.identity.roster import Roster
 from qisguard.lab.cohort import Cohort, assign, bootstrap, load_cohort
 from qisguard.lab.live import LiveEngine
@@ -54,7 +57,6 @@ class Outcome:
     job: Job
     told: list[Told]
     members: Members | None
-    identities_mined: int
     mining_seconds: float
     seconds: float
 
@@ -76,7 +78,14 @@ def run_job(job: Job) -> Outcome:
     wards = assign(sample, loaded.scenario.network.issuers, rng)
     is_live = job.engine == LiveEngine.name
     draw = os.urandom if is_live else random.Random(f"identities {job.seed}").randbytes
-    members = make_members(loaded, template, wards, draw, rng)
+    bits = loaded.scenario.network.static_puzzle_bits
+    mined = time.perf_counter()
+    if is_live:
+        sybil_keys = tuple(solve_static(bits, draw) for _ in range(loaded.sybils_max))
+    else:
+        sybil_keys = sybil_pool(bits, loaded.sybils_max)
+    mining_seconds = time.perf_counter() - mined
+    members = make_members(loaded, template, wards, sybil_keys, draw, rng)
     told = []
     checks = Checks() if is_live else memoised()
     for run in loaded.scenario.networks:
@@ -84,15 +93,23 @@ def run_job(job: Job) -> Outcome:
             told.append(asyncio.run(_live(job, loaded, template, members, truth, run, checks)))
         else:
             told.append(asyncio.run(_virtual(job, loaded, template, members, truth, run, checks)))
-    mined = sum(len(h.identities) for h in members.hospitals) + len(members.sybils)
     return Outcome(
         job,
         told,
         members if is_live else None,
-        mined,
-        members.mining_seconds,
+        members.mining_seconds + mining_seconds,
         time.perf_counter() - started,
     )
+
+
+@cache
+def sybil_pool(bits: int, count: int) -> tuple[KeyPair, ...]:
+    """Return Sybil keys that solved the static puzzle, the same ones for every virtual seed.
+
+    One process pays for them once; each seed's network still makes them solve its dynamic puzzle.
+    """
+    draw = random.Random("sybil pool").randbytes
+    return tuple(solve_static(bits, draw) for _ in range(count))
 
 
 def answer_to_all(loaded: Loaded, template: Template, cohort: Cohort) -> Answer:
@@ -139,7 +156,7 @@ async def _virtual(
         return None
 
     setting = Setting(
-        loaded, template, members, job.seed, truth, draw, checks, make_store, make_trail
+        loaded, template, members, job.seed, truth, draw, checks, make_store, make_trail, False
     )
     return await Story(setting, run, engine).tell()
 
@@ -170,7 +187,16 @@ async def _live(
             return Trail.create(public, FolderFiles(Path(private, name)), origin, identity.log)
 
         setting = Setting(
-            loaded, template, members, job.seed, truth, os.urandom, checks, make_store, make_trail
+            loaded,
+            template,
+            members,
+            job.seed,
+            truth,
+            os.urandom,
+            checks,
+            make_store,
+            make_trail,
+            True,
         )
         engine = LiveEngine(_clock(loaded))
         try:
@@ -188,6 +214,12 @@ def _limits(loaded: Loaded) -> StoreLimits:
     return StoreLimits(loaded.node.packets_per_key_max, loaded.node.sequence_jump_max)
 
 
+def _start_worker() -> None:
+    """Leave interrupts to the parent; collect garbage seldom: a network makes many live objects."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(100_000, 50, 100)
+
+
 def run_jobs(
     jobs: Sequence[Job], progress: Callable[[Job, int, int], None], workers: int | None = None
 ) -> list[Outcome]:
@@ -199,8 +231,7 @@ def run_jobs(
     pool = ProcessPoolExecutor(
         max_workers=workers or os.cpu_count() or 1,
         mp_context=get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_start_worker,
     )
     outcomes: dict[Job, Outcome] = {}
     try:

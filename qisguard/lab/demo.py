@@ -5,9 +5,9 @@ defended network, ``policy/`` what an auditor trusts, ``damaged/`` a copy of one
 byte flipped, ``report.json`` everything together.
 """
 
+import os
 import platform
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from qisguard.attacks import ATTACKS
-from qisguard.audit.auditor import AuditReport, audit_trails, verdict
-from qisguard.audit.policy import write_policy
+from qisguard.audit.auditor import AuditReport, audit, verdict
+from qisguard.audit.policy import load_policy, write_policy
 from qisguard.defenses import DEFENSES
 from qisguard.errors import ScenarioError
-from qisguard.identity.ids import NodeId
 from qisguard.identity.network import seal_network
 from qisguard.identity.roster import seal_roster
 from qisguard.lab import results
@@ -150,8 +149,9 @@ def _audit(out: Path, members: Members) -> list[AuditRow]:
         network=seal_network(members.network, members.authority),
         roster=seal_roster(members.roster, members.authority),
     )
+    policy = load_policy(out / "policy")
     trails = sorted((out / "trails").iterdir())
-    rows = [_audit_row("every honest trail", audit_trails(trails, out / "policy"))]
+    rows = [_audit_row("every trail of the defended live network", audit(trails, policy))]
     damaged = out / "damaged" / trails[0].name
     shutil.copytree(trails[0], damaged)
     target = max(
@@ -161,12 +161,22 @@ def _audit(out: Path, members: Members) -> list[AuditRow]:
     data[len(data) // 2] ^= 1
     target.write_bytes(data)
     what = f"a copy with bit 0 of byte {len(data) // 2} of {target.relative_to(damaged)} flipped"
-    rows.append(_audit_row(what, audit_trails([damaged], out / "policy")))
+    rows.append(_audit_row(what, audit([damaged], policy)))
     return rows
 
 
 def _audit_row(what: str, audited: AuditReport) -> AuditRow:
-    raise ScenarioError("pending")
+    return AuditRow(
+        what=what,
+        trails=len(audited.trails),
+        entries=sum(trail.size or 0 for trail in audited.trails),
+        signatures=sum(trail.signatures_checked for trail in audited.trails),
+        exit_code=int(verdict(audited)),
+        findings=[
+            {"id": f.id, "trail": f.trail, "file": f.file, "summary": f.summary}
+            for f in audited.findings
+        ],
+    )
 
 
 def _report(
@@ -185,7 +195,7 @@ def _report(
     truth = answer_to_all(loaded, template, cohort)
     told = [told for outcome in outcomes for told in outcome.told]
     live = outcomes[0].told
-    mined = sum(outcome.identities_mined for outcome in outcomes)
+    mined = loaded.sybils_max + scenario.network.issuers * scenario.network.nodes_per_issuer
     used = {name for run in scenario.networks for name in run.defenses}
     values = ", ".join(f"{key} {value}" for key, value in scenario.question.values.items())
     return Report(
@@ -201,7 +211,7 @@ def _report(
         clock_rate=scenario.clock.rate,
         puzzle_bits=(scenario.network.static_puzzle_bits, scenario.network.dynamic_puzzle_bits),
         identities_mined=mined,
-        seconds_per_identity=sum(outcome.mining_seconds for outcome in outcomes) / mined,
+        seconds_per_identity=outcomes[0].mining_seconds / mined,
         cohort=cohort.label,
         cohort_is_synthetic=cohort.label == SYNTHETIC,
         patients=len(cohort),
@@ -237,9 +247,4 @@ def _versions() -> dict[str, str]:
 
 
 def _machine() -> dict[str, str]:
-    import os
-
     return {"system": f"{platform.system()} {platform.machine()}", "cores": str(os.cpu_count())}
-
-
-_ = (NodeId, sys)

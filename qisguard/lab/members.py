@@ -48,8 +48,12 @@ class Members:
 
 
 def mine(network: Network, draw: Draw) -> Identity:
-    """Return an identity that solved both puzzles of ``network``."""
-    key = solve_static(network.c1, draw)
+    """Return a fresh identity that solved both puzzles of ``network``."""
+    return price(network, solve_static(network.c1, draw), draw)
+
+
+def price(network: Network, key: KeyPair, draw: Draw) -> Identity:
+    """Return the identity of ``key`` with the dynamic puzzle of ``network`` solved."""
     solution = solve_dynamic(network.id, network.epoch, node_id(key.public), network.c2, draw)
     tls, log, witness = (KeyPair.from_seed(draw(32)) for _ in range(3))
     return Identity(key, solution, tls, log, witness)
@@ -59,10 +63,14 @@ def make_members(
     loaded: Loaded,
     template: Template,
     wards: Sequence[Sequence[Patient]],
+    sybil_keys: Sequence[KeyPair],
     draw: Draw,
     rng: random.Random,
 ) -> Members:
-    """Return the members of one run; ``wards`` holds the patients of each hospital."""
+    """Return the members of one run; ``wards`` holds the patients of each hospital.
+
+    ``sybil_keys`` solved the static puzzle; the dynamic one is solved here, for this network.
+    """
     table = loaded.scenario.network
     authority = KeyPair.from_seed(draw(32))
     network = Network(
@@ -77,7 +85,7 @@ def make_members(
         tuple(mine(network, draw) for _ in range(table.nodes_per_issuer))
         for _ in range(table.issuers)
     ]
-    sybils = tuple(mine(network, draw) for _ in range(loaded.sybils_max))
+    sybils = tuple(price(network, key, draw) for key in sybil_keys)
     mining_seconds = time.perf_counter() - start
     hospitals = []
     for index, (identities, ward) in enumerate(zip(nodes, wards, strict=True)):

@@ -146,6 +146,7 @@ class Report(msgspec.Struct, frozen=True):
     clock_rate: float
     puzzle_bits: tuple[int, int]
     identities_mined: int
+    """For the live run, whose time for both puzzles is ``seconds_per_identity``."""
     seconds_per_identity: float
     cohort: str
     cohort_is_synthetic: bool

@@ -1,13 +1,17 @@
 """An answer as a row of results: flat, plain, and with everything that the answer warns of."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from qisguard.lab.results import ArmRow, Row
+import numpy as np
+
+from qisguard.identity.roster import NONE
+from qisguard.lab.results import ArmRow, Curve, Row, WeightRow
 from qisguard.lab.scenario import Step
 from qisguard.node.operations import Retrieved
 from qisguard.outcomes.answer import UNDECIDED, Answer, ArmAnswer
+from qisguard.outcomes.weighing import Weighed, survival_curves, weight_by_issuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +79,41 @@ def answer_row(
         query_seconds=cost.seconds,
         query_datagrams=cost.datagrams,
     )
+
+
+def curve_rows(where: Where, weighed: Weighed, arms: tuple[str, str]) -> list[Curve]:
+    """Return the weighted survival curve of each arm, one point for each day on which it falls."""
+    rows = []
+    for arm, (times, values) in zip(arms, survival_curves(weighed), strict=True):
+        falls = np.flatnonzero(np.diff(values, prepend=1.0) < 0)
+        rows.append(
+            Curve(
+                where.network,
+                where.step.name,
+                arm,
+                [0.0, *times[falls].tolist()],
+                [1.0, *np.round(values[falls], 5).tolist()],
+            )
+        )
+    return rows
+
+
+def weight_rows(where: Where, weighed: Weighed, broken: Collection[str]) -> list[WeightRow]:
+    """Return what each issuer with votes weighs; hostile are strangers and ``broken`` members."""
+    votes = weighed.votes
+    rows = []
+    for name, share in weight_by_issuer(weighed).items():
+        own = votes.issuer == votes.issuers.index(name)
+        if own.any():
+            rows.append(
+                WeightRow(
+                    network=where.network,
+                    step=where.step.name,
+                    issuer=name,
+                    age=round(float(votes.age[own].mean()), 1),
+                    votes=int(own.sum()),
+                    weight=round(share, 6),
+                    is_hostile=name == NONE or name in broken,
+                )
+            )
+    return rows

@@ -17,7 +17,7 @@ from qisguard.identity.puzzle import Draw
 from qisguard.lab.engine import Engine
 from qisguard.lab.members import Hospital, Members
 from qisguard.lab.results import Curve, NetworkRow, Row, WeightRow
-from qisguard.lab.rows import Cost, Where, answer_row
+from qisguard.lab.rows import Cost, Where, answer_row, curve_rows, weight_rows
 from qisguard.lab.scenario import Loaded, NetworkRun, Step, make_defense
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
@@ -26,6 +26,7 @@ from qisguard.node.store import Store
 from qisguard.outcomes.packet import Body, OutcomePacket, sign_packet
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
 from qisguard.outcomes.template import Template
+from qisguard.outcomes.weighing import weigh
 from qisguard.plugins import Attack, Behaviour, Defense, Insider, Settings, Tunes, World
 from qisguard.trail.log import Trail
 
@@ -46,6 +47,7 @@ class Setting:
     checks: Checks
     make_store: MakeStore
     make_trail: MakeTrail
+    keeps_curves: bool
 
 
 @dataclass(slots=True)
@@ -83,6 +85,7 @@ class Story:
         self._keys = setting.template.expand(loaded.scenario.question.values)
         self._homes: dict[str, list[Node]] = {}
         self._sybils: list[Node] = []
+        self._current = {h.name: h.packets for h in setting.members.hospitals}
         self._broken: dict[str, tuple[OutcomePacket, ...]] = {}
         self._told = Told()
 
@@ -191,7 +194,7 @@ class Story:
     async def _break_into(self, hospitals: Sequence[Hospital]) -> None:
         attack = self._attacks["compromised_hospital"]
         insiders = tuple(
-            Insider(h.name, h.identities[0].id, h.author, h.packets) for h in hospitals
+            Insider(h.name, h.identities[0].id, h.author, self._current[h.name]) for h in hospitals
         )
         taken = {node.me.id: node for node in self._nodes()}
         for hospital, recruit in zip(
@@ -209,12 +212,14 @@ class Story:
 
     async def _recover(self, hospital: Hospital) -> None:
         """Publish the true outcomes again, and tombstones for cases that never were."""
-        real = {packet.case: packet for packet in hospital.packets}
+        real = {packet.case: packet for packet in self._current[hospital.name]}
         corrections = []
         for false in self._broken.pop(hospital.name):
             true = real.get(false.case)
             body = _correct(true.body, false.body) if true else _bury(false.body)
             corrections.append(sign_packet(body, hospital.author))
+        newest = real | {packet.case: packet for packet in corrections if packet.case in real}
+        self._current[hospital.name] = tuple(newest.values())
         node = self._homes[hospital.name][0]
         handles = self._engine.act(node, lambda now: node.publish(corrections, now))
         await self._engine.finish(handles)
@@ -273,6 +278,17 @@ class Story:
         cost = Cost(seconds, int(datagrams))
         where = Where(engine.name, setting.seed, self._run.name, step)
         self._told.rows.append(answer_row(where, answer, found, cost, setting.truth))
+        if setting.keeps_curves:
+            weighed = weigh(
+                packets,
+                setting.members.roster,
+                self._defenses,
+                setting.template.arms,
+                engine.clock.day(engine.now()),
+                first_seen,
+            )
+            self._told.curves += curve_rows(where, weighed, setting.template.arms)
+            self._told.weights += weight_rows(where, weighed, self._broken)
 
 
 def _correct(true: Body, false: Body) -> Body:

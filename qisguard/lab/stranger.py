@@ -32,7 +32,7 @@ class Stranger:
             NodeConfig(),
             draw,
             verify,
-            lambda data: open_descriptor(data, network, today),
+            lambda data: open_descriptor(data, network),
             self.counts,
         )
         self.sessions.descriptor = identity.describe(network, address, 0, today + 365).signed

@@ -2,11 +2,13 @@
 
 Sans-IO: the caller sends ``queries_to_send`` and reports each reply or silence. The k closest known
 contacts are dealt into d paths; a node is asked at most once in the whole look-up, so a liar spoils
-only the path that it is on.
+only the path that it is on. Silence gives an id back, but not its address: a liar that names honest
+ids at false addresses takes them from nobody.
 """
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from qisguard.identity.ids import NodeId
 from qisguard.node.routing import Contact
@@ -15,16 +17,29 @@ Filter = Callable[[NodeId, Sequence[Contact]], Sequence[Contact]]
 """Defences with the ``route`` seam: may drop and reorder candidates, never add."""
 
 
+QUERIES_PER_K = 8
+"""A path asks at most this times k: colluders can invent nearer contacts without end."""
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What all paths of a look-up know: ids that one of them asked, contacts that were silent."""
+
+    used: set[NodeId] = field(default_factory=set)
+    silent: set[Contact] = field(default_factory=set)
+
+
 class _Path:
     """One of the d searches: what it knows, asked and heard."""
 
-    def __init__(self, target: NodeId, k: int, alpha: int) -> None:
+    def __init__(self, target: NodeId, k: int, alpha: int, shared: _Shared) -> None:
         self._target = target
         self._k = k
         self._alpha = alpha
+        self._shared = shared
         self._known: dict[NodeId, Contact] = {}
         self._asked: set[NodeId] = set()
-        self._in_flight: set[NodeId] = set()
+        self._in_flight: dict[NodeId, Contact] = {}
         self._answered: dict[NodeId, Contact] = {}
         self._failed: set[NodeId] = set()
 
@@ -34,33 +49,43 @@ class _Path:
                 self._known.setdefault(contact.id, contact)  # hearsay never moves a known contact
         if len(self._known) > 8 * self._k:
             keep = heapq.nsmallest(4 * self._k, self._known.values(), key=self._distance)
-            self._known = {c.id: c for c in keep} | self._answered
+            self._known = {c.id: c for c in keep} | self._in_flight | self._answered
 
-    def queries(self, used: set[NodeId]) -> list[Contact]:
+    def queries(self) -> list[Contact]:
         room = self._alpha - len(self._in_flight)
         if room <= 0:
             return []
-        found = [c for c in self.nearest(used) if c.id not in self._asked][:room]
+        found = self.wanted()[:room]
         for contact in found:
             self._asked.add(contact.id)
-            self._in_flight.add(contact.id)
-            used.add(contact.id)
+            self._in_flight[contact.id] = contact
+            self._shared.used.add(contact.id)
         return found
 
-    def nearest(self, used: set[NodeId]) -> list[Contact]:
-        """Return the k closest that this path may count on: its own, or not asked by another."""
-        own = (c for c in self._known.values() if c.id in self._asked or c.id not in used)
-        return sorted(own, key=self._distance)[: self._k]
+    def wanted(self) -> list[Contact]:
+        """Return whom to ask among the k closest that are its own, or not asked by another."""
+        if len(self._asked) >= QUERIES_PER_K * self._k:
+            return []
+        used, silent = self._shared.used, self._shared.silent
+        own = (
+            contact
+            for contact in self._known.values()
+            if contact.id in self._asked or (contact.id not in used and contact not in silent)
+        )
+        nearest = sorted(own, key=self._distance)[: self._k]
+        return [contact for contact in nearest if contact.id not in self._asked]
 
     def close(self, identifier: NodeId, contacts: Iterable[Contact] | None) -> bool:
-        if identifier not in self._in_flight:
+        contact = self._in_flight.pop(identifier, None)
+        if contact is None:
             return False
-        self._in_flight.discard(identifier)
         if contacts is None:
             self._known.pop(identifier, None)
             self._failed.add(identifier)
+            self._shared.used.discard(identifier)
+            self._shared.silent.add(contact)
         else:
-            self._answered[identifier] = self._known[identifier]
+            self._answered[identifier] = contact
             self.learn(contacts)
         return True
 
@@ -79,7 +104,8 @@ class _Path:
 class Lookup:
     """Search for the ``k`` contacts closest to ``target`` that answer.
 
-    It ends when on every path the k closest known contacts have answered or failed.
+    It ends when on every path the k closest known contacts have answered or failed, or the path has
+    asked ``QUERIES_PER_K`` times k.
     """
 
     def __init__(
@@ -96,8 +122,8 @@ class Lookup:
         self.message_count = 0
         self._k = k
         self._keep = keep
-        self._used: set[NodeId] = set()
-        self._paths = [_Path(target, k, alpha) for _ in range(disjoint_paths)]
+        shared = _Shared()
+        self._paths = [_Path(target, k, alpha, shared) for _ in range(disjoint_paths)]
         dealt = heapq.nsmallest(
             max(k, disjoint_paths), keep(target, start), key=lambda c: c.id ^ target
         )
@@ -106,7 +132,7 @@ class Lookup:
 
     def queries_to_send(self) -> list[Contact]:
         """Return the contacts to ask now; each is returned once in the life of the look-up."""
-        queries = [contact for path in self._paths for contact in path.queries(self._used)]
+        queries = [contact for path in self._paths for contact in path.queries()]
         self.message_count += len(queries)
         return queries
 
@@ -126,11 +152,7 @@ class Lookup:
         """Return whether nothing is in flight and nothing is left to ask."""
         if any(path.is_waiting for path in self._paths):
             return False
-        return not any(
-            contact.id not in self._used
-            for path in self._paths
-            for contact in path.nearest(self._used)
-        )
+        return not any(path.wanted() for path in self._paths)
 
     def closest(self) -> list[Contact]:
         """Return up to k contacts that answered on any path, nearest to the target first."""

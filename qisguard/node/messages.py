@@ -27,6 +27,8 @@ Port = Annotated[int, Meta(ge=1, lt=1 << 16)]
 Host = Annotated[bytes, Meta(min_length=4, max_length=16)]
 Packet = Annotated[bytes, Meta(max_length=512)]
 Day = Annotated[int, Meta(ge=0, lt=1 << 32)]
+Reason = Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")]
+"""Printable ASCII: a peer's words end up in reports and on terminals."""
 WireContact: TypeAlias = tuple[Id, Host, Port]
 
 
@@ -78,7 +80,7 @@ class Nodes(_Message, frozen=True, tag=17):
 class Stored(_Message, frozen=True, tag=18):
     """Durable, but for the packets refused: one reason each, empty when kept."""
 
-    reasons: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=PACKETS_MAX)]
+    reasons: Annotated[list[Reason], Meta(max_length=PACKETS_MAX)]
 
 
 class Listing(_Message, frozen=True, tag=19):
@@ -97,7 +99,7 @@ class Packets(_Message, frozen=True, tag=20):
 class Refused(_Message, frozen=True, tag=21):
     """No, and why."""
 
-    reason: Annotated[str, Meta(max_length=64)]
+    reason: Reason
 
 
 Request: TypeAlias = Ping | FindNode | Store | ListPackets | FetchPackets

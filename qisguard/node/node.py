@@ -201,10 +201,13 @@ class Node:
     def handle_timer(self, now: float) -> None:
         """Repeat or give up what is due, let a behaviour act, sign a checkpoint."""
         self._now = now
-        for peer in self.sessions.handle_timer(now):
+        for peer, address in self.sessions.handle_timer(now):
             self.counts["handshakes failed"] += 1
             for pending in self._queued.pop(peer, []):
-                self._give_up(pending)
+                if pending.contact.address == address:
+                    self._give_up(pending)
+                else:  # a handshake at another address is still under way
+                    self._queued.setdefault(peer, []).append(pending)
         while self._pending:
             number, pending = next(iter(self._pending.items()))
             if pending.deadline > now:
@@ -341,13 +344,15 @@ class Node:
             self._await_session(pending, now)
 
     def _await_session(self, pending: _Pending, now: float) -> None:
-        queue = self._queued.setdefault(pending.contact.id, [])
-        if len(queue) >= self.config.queued_per_peer_max or not self.sessions.connect(
-            pending.contact.id, pending.contact.address, now
+        peer = pending.contact.id
+        waiting = len(self._queued.get(peer, ()))
+        if waiting >= self.config.queued_per_peer_max or not self.sessions.connect(
+            peer, pending.contact.address, now
         ):
-            self._give_up(pending)
+            self.counts["requests refused here"] += 1
+            self._ready.append((pending.operation, (peer, pending.request, None)))
         else:
-            queue.append(pending)
+            self._queued.setdefault(peer, []).append(pending)
 
     def _send_request(self, pending: _Pending, session: Session, now: float) -> None:
         if not pending.tries:
@@ -375,7 +380,7 @@ class Node:
 
     def _give_up(self, pending: _Pending) -> None:
         self.counts["requests unanswered"] += 1
-        self.table.failed(pending.contact.id)
+        self.table.failed(pending.contact)
         answer = (pending.contact.id, pending.request, None)
         self._ready.append((pending.operation, answer))
 

@@ -70,13 +70,20 @@ class RoutingTable:
             del bucket.waiting[next(iter(bucket.waiting))]
         return Rejected("bucket full")
 
-    def failed(self, identifier: NodeId) -> None:
-        """Remove a contact that stayed silent; who waited longest ago seen last takes its place."""
-        bucket = self._buckets.get(shared_prefix(self._own, identifier))
+    def failed(self, contact: Contact) -> None:
+        """Remove a contact that stayed silent; of those who wait the one seen last takes its place.
+
+        Silence at an address that the table does not know says nothing: it may be a liar's hearsay.
+        """
+        bucket = self._buckets.get(shared_prefix(self._own, contact.id))
         if bucket is None:
             return
-        bucket.waiting.pop(identifier, None)
-        if bucket.members.pop(identifier, None) and bucket.waiting:
+        if bucket.waiting.get(contact.id) == contact:
+            del bucket.waiting[contact.id]
+        if bucket.members.get(contact.id) != contact:
+            return
+        del bucket.members[contact.id]
+        if bucket.waiting:
             promoted = bucket.waiting.popitem()[1]
             bucket.members[promoted.id] = promoted
 

@@ -64,7 +64,7 @@ class Server:
             return self._fetch(request)
         except QisguardError as error:
             self._counts[f"refused: {type(error).__name__}"] += 1
-            return messages.Refused(number, str(error)[:64])
+            return messages.Refused(number, f"invalid: {type(error).__name__}")
 
     def _find(self, request: messages.FindNode, sender: NodeId) -> messages.Nodes:
         target = from_bytes(request.target)
@@ -93,8 +93,8 @@ class Server:
         """Store one packet; return why not, or an empty string."""
         try:
             packet = self._checks.packet(data)
-        except QisguardError as error:
-            return str(error)[:64]
+        except QisguardError as error:  # its text quotes the packet: counted, it would never end
+            return f"invalid packet: {type(error).__name__}"
         today = self._day(now)
         if packet.network != self._network:
             return "another network"
@@ -108,10 +108,13 @@ class Server:
             for rule in self._accepts:
                 if refusal := rule.accept(packet, held, today):
                     return refusal.reason[:64]
+        if self._store.get(place, packet.digest):
+            return ""  # a refresh: kept already, and in the trail already
         issuer = self._roster.by_author.get(packet.author) if self._roster else None
         if refusal := self._store.put(place, packet, issuer.name if issuer else NONE, today):
             return refusal.reason
-        self.taken.append(packet.digest)
+        if self._store.get(place, packet.digest):  # not so for a second signature of one body
+            self.taken.append(packet.digest)
         return ""
 
     def _list(self, request: messages.ListPackets, now: float) -> messages.Listing:

@@ -4,6 +4,8 @@
   than the question; only one budget for everybody.
 - Each side signs the transcript with its identity key; the client's signature names the server it
   wants, the server's covers the client's: neither can be replayed to somebody else.
+- One Auth opens one session, and one identity holds at most ``SESSIONS_PER_PEER_MAX``: neither a
+  replay nor a peer in a hurry pushes others out.
 - Keys come from ``crypto_kx`` over fresh ephemerals and are bound to the transcript hash; one key a
   direction; the nonce is a counter that never repeats; sessions die with the process.
 - A session belongs to one address: a datagram from elsewhere is dropped, so nobody can be made a
@@ -16,10 +18,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
+from hmac import compare_digest
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.bindings import (
-    crypto_aead_chacha20poly1305_ietf_decrypt,
-    crypto_aead_chacha20poly1305_ietf_encrypt,
     crypto_kx_client_session_keys,
     crypto_kx_seed_keypair,
     crypto_kx_server_session_keys,
@@ -41,6 +44,8 @@ REPLAY_WINDOW = 1_024
 """How far behind the highest counter a datagram may arrive (RFC 6479 uses the same idea)."""
 COUNTER_MAX = 1 << 32
 """A session is closed and opened anew long before a counter could repeat."""
+SESSIONS_PER_PEER_MAX = 4
+"""Both sides may connect at once, and again after a restart that the other has not noticed."""
 
 OpenDescriptor = Callable[[bytes], Descriptor]
 """Checks a peer's descriptor for this network and day; raises QisguardError."""
@@ -58,8 +63,8 @@ class Session:
     address: Address
     receive_id: bytes
     send_id: bytes
-    receive_key: bytes = field(repr=False)
-    send_key: bytes = field(repr=False)
+    receiver: ChaCha20Poly1305 = field(repr=False)
+    sender: ChaCha20Poly1305 = field(repr=False)
     last: float
     confirmed: bool
     accept: bytes = b""
@@ -149,9 +154,10 @@ class Sessions:
         self._auths = Budgets(config.auths_per_second, config.addresses_tracked_max)
         self._open: OrderedDict[bytes, Session] = OrderedDict()
         self._by_peer: dict[NodeId, Session] = {}
+        self._of_peer: dict[NodeId, list[Session]] = {}
         self._accepted: OrderedDict[bytes, Session] = OrderedDict()
         self._handshakes: dict[bytes, _Handshake] = {}
-        self._connecting: dict[NodeId, _Handshake] = {}
+        self._connecting: dict[tuple[NodeId, Address], _Handshake] = {}
         self.descriptor = b""
         self.outbox: list[tuple[bytes, Address]] = []
 
@@ -163,8 +169,11 @@ class Sessions:
         return self._by_peer.get(peer)
 
     def connect(self, peer: NodeId, address: Address, now: float) -> bool:
-        """Start a handshake unless one is under way; return False when there are too many."""
-        if peer in self._connecting:
+        """Start a handshake unless one is under way; return False when there are too many.
+
+        What is under way at another address does not count: that may be a liar's hearsay.
+        """
+        if (peer, address) in self._connecting:
             return True
         if len(self._handshakes) >= self._config.handshakes_open_max:
             self._counts["handshake table full"] += 1
@@ -174,7 +183,8 @@ class Sessions:
         hello = wire.Hello(nonce, public, to_bytes(peer)).encode()
         deadline = now + self._config.handshake_timeout
         handshake = _Handshake(peer, address, nonce, public, secret, hello, deadline)
-        self._handshakes[handshake.session] = self._connecting[peer] = handshake
+        self._handshakes[handshake.session] = handshake
+        self._connecting[peer, address] = handshake
         self.outbox.append((hello, address))
         return True
 
@@ -185,9 +195,7 @@ class Sessions:
         session.counter += 1
         if session.counter >= COUNTER_MAX:
             self.close(session)
-        return header + crypto_aead_chacha20poly1305_ietf_encrypt(
-            plaintext, header, nonce, session.send_key
-        )
+        return header + session.sender.encrypt(nonce, plaintext, header)
 
     def receive(self, data: bytes, source: Address, now: float) -> Opened | Plain | None:
         """Take a datagram; return what it opened or said, or None. Never raises on bad input."""
@@ -211,12 +219,12 @@ class Sessions:
         """Return when the next handshake is due for another try."""
         return min((h.deadline for h in self._handshakes.values()), default=None)
 
-    def handle_timer(self, now: float) -> Iterator[NodeId]:
-        """Repeat what was not answered, forget idle sessions, yield peers that stayed silent."""
+    def handle_timer(self, now: float) -> Iterator[tuple[NodeId, Address]]:
+        """Repeat what was not answered, forget idle sessions, yield who stayed silent and where."""
         for handshake in [h for h in self._handshakes.values() if h.deadline <= now]:
             if handshake.tries >= self._config.handshake_tries:
                 self._forget(handshake)
-                yield handshake.peer
+                yield handshake.peer, handshake.address
                 continue
             handshake.tries += 1
             handshake.deadline = now + self._config.handshake_timeout
@@ -229,7 +237,10 @@ class Sessions:
 
     def close(self, session: Session) -> None:
         """Forget a session; the next message to its peer opens a new one."""
-        self._open.pop(session.receive_id, None)
+        if self._open.pop(session.receive_id, None):
+            others = [s for s in self._of_peer.pop(session.peer) if s is not session]
+            if others:
+                self._of_peer[session.peer] = others
         if self._by_peer.get(session.peer) is session:
             del self._by_peer[session.peer]
 
@@ -258,18 +269,20 @@ class Sessions:
         if not -0.001 <= age <= self._config.cookie_lifetime:
             self._counts["dropped: cookie too old"] += 1
             return
-        if auth.cookie != self._bake(auth.nonce, auth.ephemeral, source, stamp):
+        if not compare_digest(
+            auth.cookie, self._bake(auth.nonce, auth.ephemeral, source, stamp)
+        ):
             self._counts["dropped: cookie of another"] += 1
             return
-        if known := self._accepted.get(auth.ephemeral):
+        transcript = sha256(AUTH_TAG + self._me + auth.unsigned()).digest()
+        if known := self._accepted.get(transcript + auth.signature):
             if known.accept:  # our Accept was lost; a second one must be the same bytes
                 self.outbox.append((known.accept, source))
             return
-        if not self._auths.spend(source[0], now):
+        if not self._auths.spend(_payer(source[0]), now):
             self._counts["dropped: auth budget of an address"] += 1
             return
         descriptor = self._open_descriptor(auth.descriptor)
-        transcript = sha256(AUTH_TAG + self._me + auth.unsigned()).digest()
         self._verify(descriptor.key, AUTH_TAG, transcript, auth.signature)
         self._accept(auth, transcript, descriptor, source, now)
 
@@ -294,7 +307,7 @@ class Sessions:
         session = Session(
             descriptor, source, receive_id, auth.session, *_bind(keys, final), now, False, datagram
         )
-        self._accepted[auth.ephemeral] = session
+        self._accepted[transcript + auth.signature] = session
         while len(self._accepted) > self._config.handshakes_open_max:
             self._accepted.popitem(last=False)
         self._add(session)
@@ -324,6 +337,7 @@ class Sessions:
         signature = self._identity.key.sign(AUTH_TAG, transcript)
         handshake.auth_hash = transcript + signature
         handshake.datagram = unsigned + signature
+        handshake.tries = 1
         handshake.deadline = now + self._config.handshake_timeout
         self.outbox.append((handshake.datagram, source))
 
@@ -362,10 +376,9 @@ class Sessions:
             self._counts["dropped: replayed or stale counter"] += 1
             return None
         try:
-            plaintext = crypto_aead_chacha20poly1305_ietf_decrypt(
-                sealed.ciphertext, sealed.header, _nonce(sealed.counter), session.receive_key
-            )
-        except CryptoError:
+            nonce = _nonce(sealed.counter)
+            plaintext = session.receiver.decrypt(nonce, sealed.ciphertext, sealed.header)
+        except InvalidTag:
             self._counts["dropped: seal broken"] += 1
             return None
         session.mark(sealed.counter)
@@ -378,24 +391,33 @@ class Sessions:
         return Plain(session, plaintext, is_first)
 
     def _add(self, session: Session) -> None:
-        """Enter a session; when the table is full the one idle for longest goes."""
+        """Enter a session; when the table is full the one idle for longest goes.
+
+        An identity that has too many loses its own: one never used if there is one.
+        """
+        own = self._of_peer.get(session.peer, [])
+        if len(own) >= SESSIONS_PER_PEER_MAX:
+            self.close(min(own, key=lambda s: (s.confirmed, s.last)))
         while len(self._open) >= self._config.sessions_max:
             self.close(next(iter(self._open.values())))
             self._counts["sessions evicted"] += 1
         self._open[session.receive_id] = session
+        self._of_peer.setdefault(session.peer, []).append(session)
 
     def _forget(self, handshake: _Handshake) -> None:
         self._handshakes.pop(handshake.session, None)
-        self._connecting.pop(handshake.peer, None)
+        self._connecting.pop((handshake.peer, handshake.address), None)
 
 
-def _bind(keys: tuple[bytes, bytes], final: bytes) -> tuple[bytes, bytes]:
-    """Return the receive and send keys bound to the transcript of the whole handshake."""
-    receive, send = keys
-    return (
-        blake2b(final, key=receive, digest_size=32).digest(),
-        blake2b(final, key=send, digest_size=32).digest(),
-    )
+def _payer(host: str) -> bytes:
+    """Return whose budget pays: an IPv4 address, or the /64 that one IPv6 site owns."""
+    return pack_host(host)[:8]
+
+
+def _bind(keys: tuple[bytes, bytes], final: bytes) -> tuple[ChaCha20Poly1305, ChaCha20Poly1305]:
+    """Return receiver and sender under keys bound to the transcript of the whole handshake."""
+    receive, send = (blake2b(final, key=key, digest_size=32).digest() for key in keys)
+    return ChaCha20Poly1305(receive), ChaCha20Poly1305(send)
 
 
 def _nonce(counter: int) -> bytes:

@@ -4,6 +4,7 @@
   refused even after expiry, an equal one with another body is equivocation.
 - When the cap of a key is reached the largest group (issuer) loses first, so a flood can only push
   out itself.
+- The whole store is capped too, and no group may fill more than half of it.
 """
 
 import sqlite3
@@ -20,10 +21,17 @@ from qisguard.plugins import Rejected
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """Caps of one store."""
+    """Caps of one store; ``packets_max`` counts every (place, author, case) ever taken."""
 
     packets_per_key_max: int
     sequence_jump_max: int
+    packets_max: int = 1_000_000
+    records_max: int = 1_000_000
+
+    def refuse_packet(self, total: int, of_group: int) -> Rejected | None:
+        """Return why a store this full takes no new case of a group that has this many."""
+        is_full = total >= self.packets_max or of_group >= max(self.packets_max // 2, 1)
+        return Rejected("store full") if is_full else None
 
 
 class Store(Protocol):
@@ -85,14 +93,19 @@ class MemoryStore:
         self._digests: dict[NodeId, list[bytes]] = {}
         self._by_digest: dict[tuple[NodeId, bytes], _Held] = {}
         self._highest: dict[tuple[NodeId, bytes, bytes], int] = {}
+        self._group_sizes: Counter[str] = Counter()
+        self._record_count = 0
 
     def put_record(self, record: ProviderRecord) -> Rejected | None:
         """See ``Store``."""
-        at_place = self._records.setdefault(record.place, {})
-        known = at_place.get(record.provider)
+        known = self._records.get(record.place, {}).get(record.provider)
         if known is not None and record.seq < known.seq:
             return Rejected("older record")
-        at_place[record.provider] = record
+        if known is None:
+            if self._record_count >= self._limits.records_max:
+                return Rejected("store full")
+            self._record_count += 1
+        self._records.setdefault(record.place, {})[record.provider] = record
         return None
 
     def records(self, place: NodeId, now: int) -> list[bytes]:
@@ -107,22 +120,27 @@ class MemoryStore:
         highest = self._highest.get((place, *name))
         if refusal := judge_sequence(highest, seq, self._limits.sequence_jump_max):
             return refusal
-        at_place = self._held.setdefault(place, {})
-        known = at_place.get(name)
+        known = self._held.get(place, {}).get(name)
         digest = packet.digest
         if highest == seq:
             if known is not None and known.data[:-64] == packet.data[:-64]:
                 return None
             return Rejected("equivocation" if known is not None else "older sequence")
+        size = self._group_sizes[group]
+        if highest is None and (
+            refusal := self._limits.refuse_packet(len(self._highest), size)
+        ):
+            return refusal
         if known is None and (refusal := self._make_room(place, group)):
             return refusal
         first_day = known.first_day if known else today
         if known:
             self._remove(place, name)
         held = _Held(digest, packet.data, seq, packet.body.exp, group, first_day)
-        at_place[name] = held
+        self._held.setdefault(place, {})[name] = held
         insort(self._digests.setdefault(place, []), digest)
         self._by_digest[place, digest] = held
+        self._group_sizes[group] += highest is None
         self._highest[(place, *name)] = seq
         return None
 
@@ -155,18 +173,20 @@ class MemoryStore:
         ]
         for place, name in old:
             self._remove(place, name)
-        gone = 0
-        for at_place in self._records.values():
-            for provider in [r.provider for r in at_place.values() if r.expires <= now]:
-                del at_place[provider]
-                gone += 1
-        return len(old) + gone
+        before = self._record_count
+        for record in [r for at in self._records.values() for r in at.values() if r.expires <= now]:
+            at_place = self._records[record.place]
+            del at_place[record.provider]
+            self._record_count -= 1
+            if not at_place:
+                del self._records[record.place]
+        return len(old) + before - self._record_count
 
     def commit(self) -> None:
         """See ``Store``: nothing to do, a memory store promises nothing past the process."""
 
     def _make_room(self, place: NodeId, group: str) -> Rejected | None:
-        at_place = self._held[place]
+        at_place = self._held.get(place, {})
         if len(at_place) < self._limits.packets_per_key_max:
             return None
         sizes = Counter(held.group for held in at_place.values())
@@ -180,6 +200,8 @@ class MemoryStore:
         held = self._held[place].pop(name)
         self._digests[place].remove(held.digest)
         del self._by_digest[place, held.digest]
+        if not self._held[place]:
+            del self._held[place], self._digests[place]
 
 
 _SCHEMA = """
@@ -190,7 +212,8 @@ create table if not exists packets (
 create unique index if not exists packets_name on packets (place, author, name);
 create unique index if not exists packets_digest on packets (place, digest);
 create table if not exists highest (
-  place blob not null, author blob not null, name blob not null, seq integer not null);
+  place blob not null, author blob not null, name blob not null, seq integer not null,
+  grp text not null);
 create unique index if not exists highest_name on highest (place, author, name);
 create table if not exists records (
   place blob not null, provider blob not null, expires integer not null, seq integer not null,
@@ -209,6 +232,11 @@ class SqliteStore:
         self._db.execute("pragma synchronous = full")
         self._db.execute("pragma cache_size = -65536")
         self._db.executescript(_SCHEMA)
+        self._group_sizes = Counter[str](
+            dict(self._db.execute("select grp, count(*) from highest group by grp").fetchall())
+        )
+        self._name_count = self._group_sizes.total()
+        (self._record_count,) = self._one("select count(*) from records", ())
         self._open = False
 
     def close(self) -> None:
@@ -222,6 +250,10 @@ class SqliteStore:
         known = self._one("select seq from records where place = ? and provider = ?", where)
         if known is not None and record.seq < known[0]:
             return Rejected("older record")
+        if known is None:
+            if self._record_count >= self._limits.records_max:
+                return Rejected("store full")
+            self._record_count += 1
         self._write(
             "insert or replace into records values (?, ?, ?, ?, ?)",
             (*where, record.expires, record.seq, record.data),
@@ -241,7 +273,9 @@ class SqliteStore:
         where = to_bytes(place)
         name = (where, packet.author, packet.case)
         seq = packet.body.seq
-        row = self._one("select seq from highest where place = ? and author = ? and name = ?", name)
+        row = self._one(
+            "select seq, grp from highest where place = ? and author = ? and name = ?", name
+        )
         highest = row[0] if row else None
         if refusal := judge_sequence(highest, seq, self._limits.sequence_jump_max):
             return refusal
@@ -252,6 +286,9 @@ class SqliteStore:
             if known is not None and known[0][:-64] == packet.data[:-64]:
                 return None
             return Rejected("equivocation" if known is not None else "older sequence")
+        size = self._group_sizes[group]
+        if row is None and (refusal := self._limits.refuse_packet(self._name_count, size)):
+            return refusal
         if known is None and (refusal := self._make_room(where, group)):
             return refusal
         first_day = known[1] if known else today
@@ -259,7 +296,11 @@ class SqliteStore:
             "insert or replace into packets values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*name, seq, packet.digest, first_day, packet.body.exp, group, packet.data),
         )
-        self._write("insert or replace into highest values (?, ?, ?, ?)", (*name, seq))
+        if row is None:
+            self._name_count += 1
+            self._group_sizes[group] += 1
+        payer = row[1] if row else group
+        self._write("insert or replace into highest values (?, ?, ?, ?, ?)", (*name, seq, payer))
         return None
 
     def current(self, place: NodeId, author: bytes, case: bytes) -> bytes | None:
@@ -288,7 +329,9 @@ class SqliteStore:
     def expire(self, today: int, now: int) -> int:
         """See ``Store``."""
         packets = self._write("delete from packets where expires < ?", (today,))
-        return packets + self._write("delete from records where expires <= ?", (now,))
+        records = self._write("delete from records where expires <= ?", (now,))
+        self._record_count -= records
+        return packets + records
 
     def commit(self) -> None:
         """See ``Store``."""

@@ -31,6 +31,7 @@ _COOKIE = struct.Struct("!BB16s40s")
 _AUTH = struct.Struct("!BB16s32s40s8sH")
 _ACCEPT = struct.Struct("!BB8s8s32sH")
 _SEALED = struct.Struct("!B8sQ")
+_PADDING = bytes(DATAGRAM_SIZE - _HELLO.size)
 
 SEALED_HEADER_SIZE = _SEALED.size
 PLAINTEXT_SIZE_MAX = DATAGRAM_SIZE - _SEALED.size - TAG_SIZE
@@ -136,7 +137,7 @@ def decode(data: bytes) -> Datagram:
     if len(data) > 1 and data[1] != VERSION:
         raise DecodeError(f"datagram: version {data[1]}, this node speaks {VERSION}")
     if kind == HELLO:
-        if len(data) != DATAGRAM_SIZE or any(data[_HELLO.size :]):
+        if data[_HELLO.size :] != _PADDING:
             raise DecodeError(f"hello: {len(data)} bytes, must be {DATAGRAM_SIZE}, zero padded")
         return Hello(*_HELLO.unpack_from(data)[2:])
     if kind == COOKIE:

@@ -221,8 +221,8 @@ def issuer_radius(found: Differences, trim: float, sign: float, search: bool = T
         found=share,
         attack=attack,
         size=size,
-        meaning="no issuers, turned or added, with a smaller share of the issuers' weight reverse "
-        "the decision, whatever and how much they report",
+        meaning="no issuers, turned, added or silent, with a smaller share of the issuers' weight "
+        "before or after, reverse the decision, whatever and how much they report",
     )
 
 

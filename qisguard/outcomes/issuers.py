@@ -112,11 +112,11 @@ class Quantiles:
     def turned(self, hostile: Floats, trim: float) -> Floats:
         """Return (k,): a floor under the trimmed mean when issuers turn against the first arm.
 
-        ``hostile`` is the share of the final weight that answers -1, the worst there is. Issuers
-        that turn take their own honest values away, at worst the highest ones; the floor removes
-        the top ``hostile`` of the weight and adds as much at -1. That is at or below what any
-        issuers with this share can reach, turned or newly added, because the trimmed mean rises
-        with every value and the honest rest is at least what the floor leaves.
+        ``hostile`` is the share of the weight that they have, before or after, whichever is more;
+        the worst they can say is -1. Issuers that turn or fall silent also take their own honest
+        values away, at worst the highest ones. The floor removes the top ``hostile`` of the
+        weight and adds as much at -1. No such issuers get below it: the trimmed mean rises with
+        every value, and at every level the honest rest above it is at least what the floor has.
         """
         at_worst = np.clip(hostile - trim, 0.0, 1 - 2 * trim)
         low = np.maximum(trim - hostile, 0.0)

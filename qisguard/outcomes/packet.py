@@ -124,8 +124,12 @@ def _check_bounds(body: Body) -> None:
             raise RecordError(f"packet: {field} = {number}, must be 0 to {INTEGER_MAX}")
     if body.exp < body.day:
         raise RecordError(f"packet: expires on day {body.exp}, before its day {body.day}")
+    for name, value in body.feat.items():
+        if isinstance(value, int) and abs(value) > INTEGER_MAX:
+            raise RecordError(f"packet: feature {name!r} is beyond {INTEGER_MAX}")
     if body.gone:
-        if body.kind or body.arm or body.feat:
+        outcome = (body.value, body.time, body.event)
+        if body.kind or body.arm or body.feat or outcome != (None, None, None):
             raise RecordError("packet: a tombstone carries no outcome")
         return
     wanted = {

@@ -23,9 +23,6 @@ class Files(Protocol):
     def read(self, path: str) -> bytes | None:
         """Return the content of a file, or None when there is none."""
 
-    def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, sorted; none when there is no such folder."""
-
     def write(self, files: Mapping[str, bytes]) -> None:
         """Create or replace files, each atomically; all are durable on return."""
 
@@ -70,13 +67,6 @@ class FolderFiles:
                 return file.read()
         finally:
             os.close(descriptor)
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, sorted."""
-        try:
-            return sorted(os.listdir(self._locate(folder)))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Write temporary files, make them durable, rename them, make the folders durable.
@@ -180,12 +170,6 @@ class MemoryFiles:
         """Return the content of a file, or None."""
         data = self._files.get(path)
         return None if data is None else bytes(data)
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, sorted."""
-        start = len(folder) + 1
-        inside = (path[start:] for path in self._files if path.startswith(folder + "/"))
-        return sorted({path.partition("/")[0] for path in inside})
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Replace files."""

@@ -184,7 +184,7 @@ class Trail:
         if self._head is not None and self._head.size == self._tower.size:
             return self._head
         try:
-            return self._advance(self._signed.size, swept=False)
+            return self._advance(self._signed.size)
         except BaseException as error:
             self._fail(error)
             raise
@@ -197,13 +197,13 @@ class Trail:
         self._packets += packets
         return self._tower.size - 1
 
-    def _advance(self, base: int, *, swept: bool) -> Checkpoint:
-        """Write the tree, sign it and clean up after the sizes from ``base`` on."""
+    def _advance(self, base: int) -> Checkpoint:
+        """Write the tree, sign it and clean up after size ``base``."""
         files = self._tree_files()
         self._public.write(files)
         self._check_written(files)
         head = self._sign(Checkpoint(self.origin, self._tower.size, self._range.root()))
-        self._clean(base, swept=swept)
+        self._clean(base)
         start = self._tower.size % TILE_WIDTH
         self._entries = self._entries[-start:] if start else []
         self._full.clear()
@@ -260,21 +260,14 @@ class Trail:
         self._signed, self._head = wanted, head
         return head
 
-    def _clean(self, base: int, *, swept: bool) -> None:
-        """Remove partial tiles of sizes from ``base`` on, then empty the write-ahead log.
+    def _clean(self, base: int) -> None:
+        """Remove the partial tiles of size ``base``, then empty the write-ahead log.
 
-        ``swept`` looks into the folders: attempts before a crash may have left any width there.
+        The log starts at the size signed before, so that a crash in between is made good: its first
+        entry says which size to clean up after.
         """
-        size = self._tower.size
-        wanted = {tile.path for tile in partial_files(size)}
-        old = [tile.path for tile in partial_files(base)]
-        if swept:
-            for level in levels(size):
-                step = TILE_WIDTH << 8 * max(level, 0)
-                for index in range(base // step, size // step + 1):
-                    folder = Tile(level, index, 1).path.rpartition("/")[0]
-                    old += [f"{folder}/{name}" for name in self._public.names(folder)]
-        self._public.remove(path for path in dict.fromkeys(old) if path not in wanted)
+        wanted = {tile.path for tile in partial_files(self._tower.size)}
+        self._public.remove(tile.path for tile in partial_files(base) if tile.path not in wanted)
         if self._state.read(WAL):
             self._state.write({WAL: b""})
 
@@ -312,9 +305,9 @@ class Trail:
         if whole_size < len(data):
             self._state.write({WAL: data[:whole_size]})
         if head is None or self._tower.size > size:
-            self._advance(records[0].index if records else size, swept=True)
+            self._advance(size)
         elif records:
-            self._clean(records[0].index, swept=True)
+            self._clean(records[0].index)
 
     def _read_head(self, signed: Checkpoint) -> Checkpoint | None:
         """Return the published checkpoint; None if the very first one was not written yet."""

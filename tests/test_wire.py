@@ -1,0 +1,191 @@
+"""Layouts and messages: any bytes give a value or DecodeError, and values round trip."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qisguard.errors import DecodeError
+from qisguard.node import messages, wire
+from qisguard.node.config import DATAGRAM_SIZE
+
+
+def _bytes(size: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=size, max_size=size)
+
+
+hellos = st.builds(wire.Hello, _bytes(16), _bytes(32), _bytes(32))
+cookies = st.builds(wire.Cookie, _bytes(16), _bytes(40))
+auths = st.builds(
+    wire.Auth, _bytes(16), _bytes(32), _bytes(40), _bytes(8), st.binary(max_size=512), _bytes(64)
+)
+accepts = st.builds(
+    wire.Accept, _bytes(8), _bytes(8), _bytes(32), st.binary(max_size=512), _bytes(64)
+)
+handshakes = st.one_of(hellos, cookies, auths, accepts)
+
+numbers = st.integers(0, 2**32 - 1)
+hosts = st.one_of(_bytes(4), _bytes(16))
+contacts = st.tuples(_bytes(32), hosts, st.integers(1, 65_535))
+packets = st.lists(st.binary(max_size=512), max_size=4)
+reasons = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=64)
+spoken = st.one_of(
+    st.builds(messages.Ping, numbers),
+    st.builds(messages.FindNode, numbers, _bytes(32)),
+    st.builds(messages.Store, numbers, st.binary(max_size=192), packets),
+    st.builds(messages.ListPackets, numbers, _bytes(32), st.binary(max_size=32)),
+    st.builds(messages.FetchPackets, numbers, _bytes(32), st.lists(_bytes(32), max_size=28)),
+    st.builds(messages.Pong, numbers),
+    st.builds(messages.Nodes, numbers, st.lists(contacts, max_size=20)),
+    st.builds(messages.Stored, numbers, st.lists(reasons, max_size=4)),
+    st.builds(
+        messages.Listing,
+        numbers,
+        st.lists(st.tuples(_bytes(32), numbers), max_size=28),
+        st.booleans(),
+    ),
+    st.builds(messages.Packets, numbers, packets),
+    st.builds(messages.Refused, numbers, reasons),
+)
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats())
+    | st.binary(max_size=40)
+    | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(datagram=handshakes)
+def test_handshake_datagrams_round_trip(
+    datagram: wire.Hello | wire.Cookie | wire.Auth | wire.Accept,
+) -> None:
+    assert wire.decode(datagram.encode()) == datagram
+
+
+@given(session=_bytes(8), counter=st.integers(0, 2**64 - 1), ciphertext=st.binary(min_size=16))
+def test_sealed_datagrams_round_trip(session: bytes, counter: int, ciphertext: bytes) -> None:
+    header = wire.seal_header(session, counter)
+    sealed = wire.decode(header + ciphertext)
+    assert sealed == wire.Sealed(session, counter, ciphertext, header)
+
+
+@given(data=st.binary(max_size=DATAGRAM_SIZE + 5))
+@settings(max_examples=300)
+def test_any_bytes_give_a_datagram_or_a_decode_error(data: bytes) -> None:
+    try:
+        datagram = wire.decode(data)
+    except DecodeError:
+        return
+    if isinstance(datagram, wire.Sealed):
+        assert datagram.header + datagram.ciphertext == data
+    else:
+        assert datagram.encode() == data
+
+
+@given(datagram=handshakes, at=st.integers(0), byte=st.integers(0, 255), cut=st.integers(0, 1200))
+@settings(max_examples=300)
+def test_a_damaged_datagram_gives_a_datagram_or_a_decode_error(
+    datagram: wire.Hello | wire.Cookie | wire.Auth | wire.Accept, at: int, byte: int, cut: int
+) -> None:
+    data = bytearray(datagram.encode())
+    data[at % len(data)] = byte
+    try:
+        decoded = wire.decode(bytes(data[: len(data) - cut]))
+    except DecodeError:
+        return
+    assert cut == 0 or isinstance(decoded, wire.Sealed)
+
+
+def test_a_hello_is_as_long_as_anything_and_holds_nothing_more() -> None:
+    hello = wire.Hello(bytes(16), bytes(32), bytes(32)).encode()
+    assert len(hello) == DATAGRAM_SIZE
+    with pytest.raises(DecodeError):
+        wire.decode(hello[:-1])
+    with pytest.raises(DecodeError):
+        wire.decode(hello[:-1] + b"\x01")
+
+
+def test_no_answer_to_a_stranger_is_longer_than_a_hello() -> None:
+    assert len(wire.Cookie(bytes(16), bytes(40)).encode()) < DATAGRAM_SIZE
+
+
+@given(message=spoken)
+@settings(max_examples=300)
+def test_messages_round_trip(message: messages.Message) -> None:
+    assert messages.decode(messages.encode(message)) == message
+
+
+@given(data=st.one_of(st.binary(max_size=200), anything.map(msgspec.msgpack.encode)))
+@settings(max_examples=300)
+def test_any_plaintext_gives_a_message_or_a_decode_error(data: bytes) -> None:
+    try:
+        messages.decode(data)
+    except DecodeError:
+        return
+
+
+@pytest.mark.parametrize("tag", [0, 1, 2, 3, 4, 16, 17, 18, 19, 20, 21])
+@given(fields=st.lists(anything, max_size=4))
+@settings(max_examples=40)
+def test_any_fields_under_a_known_tag_give_a_message_or_a_decode_error(
+    tag: int, fields: list[object]
+) -> None:
+    try:
+        messages.decode(msgspec.msgpack.encode([tag, *fields]))
+    except DecodeError:
+        return
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        messages.Nodes(2**32 - 1, [(b"i" * 32, b"h" * 16, 65_535)] * messages.CONTACTS_MAX),
+        messages.Listing(2**32 - 1, [(b"d" * 32, 2**32 - 1)] * messages.LISTING_MAX, True),
+        messages.FetchPackets(2**32 - 1, b"k" * 32, [b"d" * 32] * messages.FETCH_MAX),
+        messages.Stored(2**32 - 1, ["r" * 64] * messages.PACKETS_MAX),
+        messages.Packets(2**32 - 1, [b"p" * 512] * 2),
+    ],
+)
+def test_the_longest_messages_fit_one_datagram(message: messages.Message) -> None:
+    assert len(messages.encode(message)) <= wire.PLAINTEXT_SIZE_MAX
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [16, -1],
+        [16, 2**32],
+        [16, True],
+        [16, 1.0],
+        [17, 1, [[b"i" * 32, b"hos", 1]]],
+        [17, 1, [[b"i" * 32, b"host", 0]]],
+        [17, 1, [[b"i" * 31, b"host", 1]]],
+        [17, 1, [[b"i" * 32, b"host", 1]] * 21],
+        [19, 1, [[b"d" * 32, 1]] * 29, False],
+        [19, 1, [[b"d" * 32, -1]], False],
+        [20, 1, [b"p" * 513]],
+        [21, 1, "r" * 65],
+        [21, 1, "\x1b[2J"],
+        [21, 1, "é"],
+        [18, 1, ["two\nlines"]],
+        [5, 1],
+        [16, 1, 1],
+        [16],
+        [],
+    ],
+)
+def test_a_message_out_of_its_bounds_is_refused(fields: list[object]) -> None:
+    with pytest.raises(DecodeError):
+        messages.decode(msgspec.msgpack.encode(fields))
+
+
+@given(host=st.one_of(_bytes(4), _bytes(16)))
+def test_hosts_round_trip(host: bytes) -> None:
+    assert messages.pack_host(messages.unpack_host(host)) == host
+
+
+@pytest.mark.parametrize("size", [0, 3, 5, 15, 17])
+def test_a_host_of_another_size_is_refused(size: int) -> None:
+    with pytest.raises(DecodeError):
+        messages.unpack_host(bytes(size))
