@@ -144,7 +144,8 @@ def flips(reading: Reading) -> Figure | None:
     return Figure(
         svg,
         "How often the answer was turned round, as the attacker's budget grows. Bars are 95\u00a0% "
-        "Wilson intervals; markers of the networks are set a little apart to be seen.",
+        "Wilson intervals; the networks are set a little apart to be seen. Undecided runs do not "
+        "count as turned round; the table has them.",
         f"{tag(reading.engine, reading.seeds)} \u00b7 n = {runs} runs at each point",
     )
 

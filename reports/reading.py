@@ -212,10 +212,15 @@ def load(folder: Mapping[str, bytes]) -> Report:
                 f"{REPORT_FILE}: curves: {len(curve.times)} times and {len(curve.survival)} values"
             )
     for rate in report.rates:
-        if not 0 <= rate.flips <= len(rate.seeds) or not rate.seeds:
+        size = len(rate.seeds)
+        if not size or min(rate.flips, rate.undecided) < 0 or rate.flips + rate.undecided > size:
             raise DecodeError(
-                f"{REPORT_FILE}: rates: flips = {rate.flips}, must be 0 to the number of seeds, "
-                f"{len(rate.seeds)}, and there must be a seed"
+                f"{REPORT_FILE}: rates: flips = {rate.flips}, undecided = {rate.undecided}, must "
+                f"be counts among the seeds, {size}"
+            )
+        if not 0 <= rate.lo <= rate.hi <= 1 or not 0 <= rate.rate <= 1:
+            raise DecodeError(
+                f"{REPORT_FILE}: rates: {rate.rate} from {rate.lo} to {rate.hi}, must be in [0, 1]"
             )
     return clean(report)
 

@@ -191,7 +191,7 @@ def other_engine(reading: Reading, engine: str) -> str:
         if (2 * rate.flips >= len(rate.seeds)) == (2 * twin.flips >= len(twin.seeds)):
             same += 1
         else:
-            differ.append(f"{rate.network}, {rate.step}")
+            differ.append(f"{rate.step} {_inside(reading, rate.network)}")
     if not same and not differ:
         return f"No step of the {engine} engine was also run on {reading.engine}."
     told = [
@@ -201,8 +201,8 @@ def other_engine(reading: Reading, engine: str) -> str:
     ]
     text = f"At the headline, turned round {' and '.join(told)}. " if told else ""
     text += (
-        f"In {same} of {same + len(differ)} pairs of network and step, the {engine} engine gives "
-        f"the answer that the {reading.engine} engine gives in most of its seeds."
+        f"In {same} of {same + len(differ)} pairs of network and step, {engine} and "
+        f"{reading.engine} agree on whether half of the runs or more were turned round."
     )
     return f"{text} It differs at: {'; '.join(differ)}." if differ else text
 

@@ -20,6 +20,7 @@ from qisguard.reports.words import (
     tag,
 )
 
+ACROSS_MAX = 2
 FINDING_KEYS = ("id", "severity", "trail", "file", "summary", "evidence", "remedy")
 
 MEANINGS = {
@@ -156,30 +157,28 @@ def _before_and_after(reading: Reading) -> list[tuple[str, Budget]]:
 
 
 def rates(reading: Reading, engine: str) -> Table:
-    """Return every measured rate of one engine: steps down, networks across."""
+    """Return every measured rate of one engine: steps down, and one or two networks across."""
     mine = [rate for rate in reading.report.rates if rate.engine == engine]
     networks = list(dict.fromkeys(rate.network for rate in mine))
+    is_wide = len(networks) > ACROSS_MAX
     steps = list(dict.fromkeys((r.step, Budget(r.sybils, r.hospitals)) for r in mine))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for step, budget in steps:
-        cells = [
-            "; ".join(
-                _rate(rate)
-                for rate in mine
-                if (rate.network, rate.step) == (network, step)
-                and (rate.sybils, rate.hospitals) == budget
-            )
-            for network in networks
-        ]
-        rows.append((step, attack(*budget), *cells))
+        here = [r for r in mine if (r.step, Budget(r.sybils, r.hospitals)) == (step, budget)]
+        if is_wide:
+            rows += [(step, attack(*budget), reading.label(r.network), _rate(r)) for r in here]
+        else:
+            cells = ("; ".join(_rate(r) for r in here if r.network == name) for name in networks)
+            rows.append((step, attack(*budget), *cells))
+    across = ("Network", "Turned round") if is_wide else tuple(map(reading.label, networks))
     seeds = [seed for rate in mine for seed in rate.seeds]
     return Table(
         "Every step that was run: how often the answer was turned round, with the rate and its "
         "95\u00a0% Wilson interval.",
         tag(engine, seeds),
-        ("Step", "The attacker has", *(reading.label(network) for network in networks)),
+        ("Step", "The attacker has", *across),
         rows,
-        2,
+        3 if is_wide else 2,
     )
 
 

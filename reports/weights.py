@@ -33,7 +33,7 @@ def weights(reading: Reading) -> Figure | None:
     if not shown:
         return None
     issuers = max(len({(r.issuer, r.is_hostile) for r in rows}) for _, rows in shown)
-    bars = min(issuers, ISSUERS_MAX + 1)
+    bars = min(issuers, ISSUERS_MAX + 2)
     heights = (0.165 * bars + 0.6, 1.7)
     with drawing():
         drawn, axes = panels(2, len(shown), sum(heights), None, heights, sharex="row")
@@ -79,12 +79,11 @@ def _by_issuer(axis: "Axes", rows: Sequence[WeightRow]) -> None:
         groups[row.issuer, row.is_hostile] = (weight + row.weight, size + row.votes)
     order = sorted(groups, key=lambda key: (-groups[key][0], key))
     bars = [(short(name), bad, *groups[name, bad]) for name, bad in order]
-    if len(bars) > ISSUERS_MAX:
-        rest = bars[ISSUERS_MAX:]
-        bad_rest = all(bad for _, bad, _, _ in rest)
-        label = f"{len(rest)} more together"
-        weight, size = sum(bar[2] for bar in rest), sum(bar[3] for bar in rest)
-        bars = [*bars[:ISSUERS_MAX], (label, bad_rest, weight, size)]
+    bars, rest = bars[:ISSUERS_MAX], bars[ISSUERS_MAX:]
+    for bad, who in ((False, "honest"), (True, "hostile")):
+        if more := [bar for bar in rest if bar[1] == bad]:
+            weight, size = sum(bar[2] for bar in more), sum(bar[3] for bar in more)
+            bars.append((f"{len(more)} more {who}", bad, weight, size))
     for place, (_, bad, weight, size) in enumerate(bars):
         _bar(axis, place, weight / total, size / votes, bad, 0.0)
     axis.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=7)

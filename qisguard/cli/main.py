@@ -46,8 +46,8 @@ def main() -> None:
     try:
         app()
     except QisguardError as error:
-        typer.echo(f"qisguard: {error.code}: {error}", err=True)
-        typer.echo(f"Try: qisguard {_command()}--help", err=True)
+        typer.echo(f"{error.code} {error}", err=True)
+        typer.echo(f"try: qisguard {_command()}--help", err=True)
         sys.exit(Exit.USAGE)
     except KeyboardInterrupt:
         typer.echo("qisguard: interrupted", err=True)
@@ -56,7 +56,9 @@ def main() -> None:
         if os.environ.get("QISGUARD_DEBUG"):
             raise
         typer.echo(f"qisguard: internal error: {type(error).__name__}: {error}", err=True)
-        typer.echo("Set QISGUARD_DEBUG=1 and run it again for the traceback; please report.", err=True)
+        typer.echo(
+            "Set QISGUARD_DEBUG=1 and run it again for the traceback; please report.", err=True
+        )
         sys.exit(Exit.INTERNAL)
 
 

@@ -42,8 +42,6 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._bar:
             self._bar.start()
-        else:
-            self._print("started")
         return self
 
     def __exit__(

@@ -60,7 +60,7 @@ class LiveEngine:
     async def quiet(self, nodes: Sequence[Node]) -> None:
         """See ``Engine``."""
         await self._until(lambda: not any(node.is_busy for node in nodes))
-        self._done.clear()
+        self._done = {name: value for name, value in self._done.items() if name[0] not in nodes}
 
     def measures(self) -> dict[str, float]:
         """See ``Engine``."""

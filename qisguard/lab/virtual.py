@@ -96,7 +96,8 @@ class VirtualEngine:
             self._step(deadline)
             if not busy[-1].is_busy:
                 busy = [node for node in busy if node.is_busy]
-        self._done.clear()
+        quiet = {node.me.address for node in nodes}
+        self._done = {name: value for name, value in self._done.items() if name[0] not in quiet}
 
     def measures(self) -> dict[str, float]:
         """See ``Engine``."""

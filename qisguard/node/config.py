@@ -55,9 +55,22 @@ class NodeConfig:
     """Digests in one page: 28 entries of 40 bytes fit one datagram."""
 
     def __post_init__(self) -> None:
-        for name in ("k", "alpha", "disjoint_paths", "replica_count", "request_tries"):
+        for name in (
+            "k",
+            "alpha",
+            "disjoint_paths",
+            "replica_count",
+            "replicas_per_issuer",
+            "request_tries",
+            "handshake_tries",
+            "sessions_max",
+            "handshakes_open_max",
+        ):
             if getattr(self, name) < 1:
                 raise ScenarioError(f"node.{name} = {getattr(self, name)}, must be at least 1")
+        for name in ("request_timeout", "handshake_timeout", "cookie_lifetime", "session_idle"):
+            if not getattr(self, name) > 0:
+                raise ScenarioError(f"node.{name} = {getattr(self, name)}, must be above 0 seconds")
         if not 1 <= self.listing_max <= 28:
             raise ScenarioError(f"node.listing_max = {self.listing_max}, must be 1 to 28")
         if self.k > 20:

@@ -392,7 +392,7 @@ class Node:
     # --- surroundings ----------------------------------------------------------------------------
     def _around(self) -> operations.Surroundings:
         return operations.Surroundings(
-            self.me, self.config, self.roster, self._keep(), self._known
+            self.me, self.config, self.roster, self._keep(), self._known, self.network.id
         )
 
     def _known(self, identifier: NodeId) -> Contact | None:

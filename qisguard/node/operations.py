@@ -5,6 +5,7 @@ peer that stayed silent. It owns no socket and no clock, so the order of answers
 depends on.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
@@ -48,6 +49,7 @@ class Surroundings:
     roster: Roster | None
     keep: Filter
     known: Callable[[NodeId], Contact | None]
+    network: bytes
 
 
 @dataclass(slots=True)
@@ -157,6 +159,9 @@ def publish(
             reason = reply.reason if isinstance(reply, messages.Refused) else "silent replica"
             refused[reason] = refused.get(reason, 0) + size
             continue
+        if len(reply.reasons) != size:
+            refused["miscounted reply"] = refused.get("miscounted reply", 0) + size
+            continue
         for reason in reply.reasons:
             if reason:
                 refused[reason] = refused.get(reason, 0) + 1
@@ -183,14 +188,15 @@ def retrieve(
 ) -> Operation[Retrieved]:
     """Return every packet that any replica of ``key`` holds.
 
-    All replicas list digests; each packet is then fetched once, from one replica after the other
-    until somebody delivers bytes that verify: a liar can add nothing and hide nothing that one
-    honest replica holds.
+    All replicas list digests, each up to the cap of a key; each packet is then fetched once, from
+    one replica after the other until somebody delivers bytes that verify: a liar can add nothing
+    and hide nothing that one honest replica holds.
     """
     place = placement(key)
     result = Retrieved(key)
     targets = yield from replicas(around, place, start)
     holders: dict[bytes, list[Contact]] = {}
+    listed: Counter[NodeId] = Counter()
     by_id = {contact.id: contact for contact in targets}
     pages: list[Ask] = [Ask(c, ListPackets(0, to_bytes(place), b"")) for c in targets]
     result.replicas_asked = waiting = len(targets)
@@ -207,17 +213,22 @@ def retrieve(
         for digest, day in reply.entries:
             holders.setdefault(digest, []).append(by_id[sender])
             result.first_seen.setdefault(digest, []).append(day)
-        if reply.more and digests and len(holders) < around.config.packets_per_key_max * 2:
+        listed[sender] += len(digests)
+        if reply.more and digests and listed[sender] < around.config.packets_per_key_max:
             pages = [Ask(by_id[sender], ListPackets(0, to_bytes(place), digests[-1]))]
             waiting += 1
         else:
             result.replicas_answered += 1
-    yield from _fetch(place, holders, result, checks)
+    yield from _fetch(around.network, place, holders, result, checks)
     return result
 
 
 def _fetch(
-    place: NodeId, holders: dict[bytes, list[Contact]], result: Retrieved, checks: Checks
+    network: bytes,
+    place: NodeId,
+    holders: dict[bytes, list[Contact]],
+    result: Retrieved,
+    checks: Checks,
 ) -> Operation[None]:
     """Fetch each listed packet from one of its holders, spreading the load over them."""
     missing = sorted(holders)
@@ -240,14 +251,19 @@ def _fetch(
         for count in range(len(asks)):
             _, request, reply = yield asks if count == 0 else ()
             if isinstance(reply, messages.Packets) and isinstance(request, FetchPackets):
-                _take(reply.packets, place, set(request.digests), result, checks)
+                _take(reply.packets, network, place, set(request.digests), result, checks)
         missing = [digest for digest in missing if digest not in result.packets]
     if missing:
         result.refused["not delivered"] = len(missing)
 
 
 def _take(
-    packets: Sequence[bytes], place: NodeId, wanted: set[bytes], result: Retrieved, checks: Checks
+    packets: Sequence[bytes],
+    network: bytes,
+    place: NodeId,
+    wanted: set[bytes],
+    result: Retrieved,
+    checks: Checks,
 ) -> None:
     for data in packets[: len(wanted)]:
         reason = ""
@@ -257,6 +273,8 @@ def _take(
                 reason = "packet nobody asked for"
             elif placement(packet.key) != place:
                 reason = "packet of another key"
+            elif packet.network != network:
+                reason = "packet of another network"
             else:
                 result.packets[packet.digest] = packet
         except QisguardError as error:
