@@ -1,9 +1,11 @@
 """One attack a module, each with a card."""
 
+from typing import Any
+
 from qisguard.attacks.insider import CompromisedHospital
 from qisguard.attacks.sybil import SybilPoisoning
 
-ATTACKS = {
+ATTACKS: dict[str, type[Any]] = {
     "sybil_poisoning": SybilPoisoning,
     "compromised_hospital": CompromisedHospital,
 }

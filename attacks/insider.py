@@ -20,6 +20,10 @@ class CompromisedHospital:
 
     invented: int = 20
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.invented <= 10_000:
+            raise ValueError(f"invented = {self.invented}, must be 0 to 10000")
+
     card = Card(
         id="compromised_hospital",
         family="insider",

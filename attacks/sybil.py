@@ -22,6 +22,12 @@ class SybilPoisoning:
     packets_each: int = 1
     target_ratio: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.packets_each <= 1_000:
+            raise ValueError(f"packets_each = {self.packets_each}, must be 1 to 1000")
+        if not 0 <= self.target_ratio <= 1:
+            raise ValueError(f"target_ratio = {self.target_ratio}, must be 0 to 1")
+
     card = Card(
         id="sybil_poisoning",
         family="Sybil",

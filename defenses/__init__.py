@@ -1,5 +1,7 @@
 """One defence a module, each with a card."""
 
+from typing import Any
+
 from qisguard.defenses.age import Age
 from qisguard.defenses.issuer_trim import IssuerTrim
 from qisguard.defenses.leave_one_out import LeaveOneOut
@@ -8,7 +10,7 @@ from qisguard.defenses.roster import RosterRouting
 from qisguard.defenses.sequence import Sequence
 from qisguard.defenses.structure import Structure
 
-DEFENSES: dict[str, type] = {
+DEFENSES: dict[str, type[Any]] = {
     "roster_routing": RosterRouting,
     "structure": Structure,
     "sequence": Sequence,

@@ -20,6 +20,15 @@ class Age:
     ramp: float = 90.0
     floor: float = 0.05
     cap_ratio: float = 0.10
+
+    def __post_init__(self) -> None:
+        if not self.ramp > 0:
+            raise ValueError(f"ramp = {self.ramp}, must be above 0 days")
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"floor = {self.floor}, must be 0 to 1")
+        if not 0 <= self.cap_ratio < 1:
+            raise ValueError(f"cap_ratio = {self.cap_ratio}, must be 0 to below 1")
+
     card = Card(
         "age",
         family="poisoning",

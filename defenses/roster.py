@@ -1,4 +1,4 @@
-"""Replicas and routes by roster: who keeps a key cannot be searched for, and strangers route nobody.
+"""Replicas and routes by roster: no search captures a key, and strangers route nobody.
 
 In a permissioned network the replicas of a key are the closest ids *of the signed roster*, at most
 two of one organisation, so no amount of id grinding captures a key; and only members enter routing
@@ -26,11 +26,11 @@ class RosterRouting:
         id="roster_routing",
         family="routing",
         summary="replicas are the closest roster ids; tables and look-ups hold members only",
-        capability="needs a signed roster, so a permissioned network",
+        capability="any number of identities with chosen ids, none of them on the roster",
         breaks="capture of a key by chosen ids; misrouting by strangers",
         source="design, section 3 (Replicas); Castro et al., OSDI 2002, section 3 (certified ids)",
         seen="strangers counted as 'not admitted: not on the roster'",
-        limits="members can still misroute; a roster that is out of date refuses new members",
+        limits="needs a signed roster; members can still misroute; a stale roster refuses newcomers",
     )
 
     def tune(self, settings: Settings) -> Settings:

@@ -15,6 +15,11 @@ class Sequence:
     """
 
     jump: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.jump < 1:
+            raise ValueError(f"jump = {self.jump}, must be at least 1")
+
     card = Card(
         "sequence",
         family="poisoning",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from statistics import median
 from typing import TYPE_CHECKING
 
 from qisguard.lab.results import Rate, Report
@@ -51,6 +52,7 @@ class HtmlRenderer:
         from qisguard.reports import plots, weights
 
         reading = read(load(folder))
+        defended = reading.rows(reading.defended, reading.headline)
         word = survival_word(reading.report)
         figures = {
             "survival": plots.survival(reading, word),
@@ -82,9 +84,11 @@ class HtmlRenderer:
             weight_source=reading.source(
                 [row for network in reading.pair for row in reading.weights(network)]
             ),
-            is_trimmed=any(
-                row.method == TRIMMED for row in reading.rows(reading.defended, reading.headline)
+            is_trimmed=any(row.method == TRIMMED for row in defended),
+            largest=percent(
+                median(row.largest_issuer_share for row in defended) if defended else None
             ),
+            price_source=reading.source([]),
             sentences=sentences,
             tables=tables,
             attack=attack,

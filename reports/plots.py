@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from qisguard.lab.results import Curve, Rate, Row
 from qisguard.reports import sentences
-from qisguard.reports.reading import CLEAN, Reading
+from qisguard.reports.reading import CLEAN, Budget, Reading
 from qisguard.reports.svg import (
     BLACK,
     BLUE,
@@ -125,11 +125,15 @@ def flips(reading: Reading) -> Figure | None:
     ]
     if not kinds:
         return None
-    widths = [{"sybils": 1.7, "hospitals": 1.3, "both": 0.9}[kind] for kind in kinds]
+    widths = [
+        3.0
+        + len({(r.sybils, r.hospitals) for n in reading.networks for r in reading.sweep(n, kind)})
+        for kind in kinds
+    ]
     with drawing():
         drawn, axes = panels(1, len(kinds), 3.6, widths, sharey="all")
         for axis, kind in zip(axes, kinds, strict=True):
-            _PANELS[kind](axis, reading)
+            _PANELS[kind](axis, reading, kind)
             axis.yaxis.set_major_formatter(percents)
             axis.set_ylim(-0.04, 1.04)
             axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
@@ -194,42 +198,74 @@ def _line(axis: "Axes", reading: Reading, places: Sequence[tuple[str, list[tuple
         )
 
 
-def _sybils(axis: "Axes", reading: Reading) -> None:
-    _sweep(axis, reading, "sybils", lambda rate: rate.sybils, "Sybils")
-
-
-def _hospitals(axis: "Axes", reading: Reading) -> None:
-    _sweep(axis, reading, "hospitals", lambda rate: rate.hospitals, "compromised hospitals")
-
-
-def _sweep(
-    axis: "Axes", reading: Reading, kind: str, size: Callable[[Rate], int], label: str
-) -> None:
-    """Draw one sweep; a wide range gets an axis that is linear to its first budget, then log."""
+def _alone(axis: "Axes", reading: Reading, kind: str) -> None:
+    """Draw the sweep of one kind of attack."""
+    size = _SIZES[kind]
     places = [
         (network, [(float(size(rate)), rate) for rate in reading.sweep(network, kind)])
         for network in reading.networks
     ]
+    _sweep(axis, reading, kind, places)
+    axis.set_xlabel(axis.get_xlabel() or sentences.KINDS[kind])
+
+
+def _both(axis: "Axes", reading: Reading, kind: str) -> None:
+    """Draw both attacks together: over the one that varies, or as a list when both do."""
+    found = {network: reading.sweep(network, kind) for network in reading.networks}
+    budgets = sorted({Budget(r.sybils, r.hospitals) for rates in found.values() for r in rates})
+    fixed = {name: {size(budget) for budget in budgets} for name, size in _SIZES.items()}
+    for name, other in (("hospitals", "sybils"), ("sybils", "hospitals")):
+        if len(budgets) > 1 and len(fixed[other]) == 1:
+            (held,) = fixed[other]
+            start = Budget(held, 0) if other == "sybils" else Budget(0, held)
+            places = []
+            for network, rates in found.items():
+                alone = reading.rate(network, start)
+                rates = [alone, *rates] if alone and rates else rates
+                places.append((network, [(float(_SIZES[name](rate)), rate) for rate in rates]))
+            _sweep(axis, reading, kind, places)
+            axis.set_xlabel(f"{sentences.KINDS[name]}, beside {attack(*start)}")
+            return
+    _line(
+        axis,
+        reading,
+        [
+            (network, [(float(budgets.index(Budget(r.sybils, r.hospitals))), r) for r in rates])
+            for network, rates in found.items()
+            if rates
+        ],
+        "none",
+    )
+    names = [f"{number(b.sybils)} Sybils\n+ {number(b.hospitals)} hosp." for b in budgets]
+    axis.set_xticks(range(len(budgets)), names, rotation=0 if len(budgets) < 3 else 90)
+    axis.set_xlim(-0.6, len(budgets) - 0.4)
+    axis.grid(visible=False, axis="x")
+    axis.set_title("Both together", pad=25)
+
+
+def _sweep(
+    axis: "Axes", reading: Reading, kind: str, places: list[tuple[str, list[tuple[float, Rate]]]]
+) -> None:
+    """Draw one sweep; a wide range gets an axis that is linear to its first budget, then log."""
     tried = sorted({int(x) for _, found in places for x, _ in found})
-    positive = [x for x in tried if x]
-    if positive and positive[-1] > 12 * positive[0]:
-        axis.set_xscale("symlog", linthresh=positive[0], linscale=0.7)
-        label = f"{label} (scale: logarithmic from {positive[0]})"
+    least = next((x for x in tried if x), 1)
+    if tried[-1] > 12 * least:
+        axis.set_xscale("symlog", linthresh=least, linscale=0.7)
+        axis.set_xlabel(f"{sentences.KINDS[kind]} (scale: logarithmic from {least})")
     _line(axis, reading, [place for place in places if place[1]], "-")
     axis.set_xticks(tried, [number(x) for x in tried], minor=False)
     axis.set_xticks([], minor=True)
-    name = sentences.KINDS[kind]
-    axis.set_title(f"{name[0].upper()}{name[1:]}", pad=25)
-    axis.set(xlabel=label, xlim=(-0.3 * positive[0], None))
+    axis.set_title(_TITLES[kind], pad=25)
+    axis.set_xlim(-0.3 * least, None)
     axis.grid(visible=False, axis="x")
-    headline = reading.headline
-    if headline and any(
-        (r.sybils, r.hospitals) == headline for _, found in places for _, r in found
-    ):
-        _mark(axis, float(sum(headline)), "headline", 3)
-    limit = reading.limit(reading.defended, kind)
-    if limit and limit.broken and (limit.broken.sybils, limit.broken.hospitals) != headline:
-        _mark(axis, float(size(limit.broken)), "defences fail", 13)
+    at = {Budget(rate.sybils, rate.hospitals): x for _, found in places for x, rate in found}
+    headline, limit = reading.headline, reading.limit(reading.defended, kind)
+    if headline in at:
+        _mark(axis, at[headline], "headline", 3)
+    if limit and limit.broken:
+        broken = Budget(limit.broken.sybils, limit.broken.hospitals)
+        if broken in at:
+            _mark(axis, at[broken], "defences fail", 13 if broken == headline else 3)
 
 
 def _mark(axis: "Axes", place: float, text: str, rise: float) -> None:
@@ -238,25 +274,18 @@ def _mark(axis: "Axes", place: float, text: str, rise: float) -> None:
                   textcoords="offset points", ha="center", color=MUTED, fontsize=7.5)  # fmt: skip
 
 
-def _both(axis: "Axes", reading: Reading) -> None:
-    found = {network: reading.sweep(network, "both") for network in reading.networks}
-    budgets = sorted({(r.sybils, r.hospitals) for rates in found.values() for r in rates})
-    places = [
-        (network, [(float(budgets.index((r.sybils, r.hospitals))), r) for r in rates])
-        for network, rates in found.items()
-        if rates
-    ]
-    _line(axis, reading, places, "none")
-    names = [f"{number(s)} Sybils\n+ {number(h)} hosp." for s, h in budgets]
-    axis.set_xticks(range(len(budgets)), names)
-    axis.set_xlim(-0.6, len(budgets) - 0.4)
-    axis.grid(visible=False, axis="x")
-    axis.set_title("Both together", pad=25)
-
-
-_PANELS: dict[str, Callable[["Axes", Reading], None]] = {
-    "sybils": _sybils,
-    "hospitals": _hospitals,
+_SIZES: dict[str, Callable[[Budget | Rate], int]] = {
+    "sybils": lambda told: told.sybils,
+    "hospitals": lambda told: told.hospitals,
+}
+_TITLES = {
+    "sybils": "Sybils",
+    "hospitals": "Compromised hospitals",
+    "both": "Both together",
+}
+_PANELS: dict[str, Callable[["Axes", Reading, str], None]] = {
+    "sybils": _alone,
+    "hospitals": _alone,
     "both": _both,
 }
 

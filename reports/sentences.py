@@ -107,10 +107,14 @@ def limits(reading: Reading, network: str, kind: str) -> str:
     if found is None:
         return f"{name}: {KINDS[kind]} were not tried."
     first, broken, last = found.first, found.broken, found.last
+    is_one = all(
+        _budget(rate) in ("no attack", _budget(last)) for rate in reading.sweep(network, kind)
+    )
+    tried = "at the one budget tried," if is_one else "at every budget tried, up to"
     if first is None:
         text = (
-            f"{name}, the answer held at every budget tried, up to {_budget(last)}: turned round "
-            f"in {tally(last)}. The true rate there may still be up to {percent(last.hi)}."
+            f"{name}, the answer held {tried} {_budget(last)}: turned round in {tally(last)}. "
+            f"The true rate there may still be up to {percent(last.hi)}."
         )
     elif broken is None:
         text = (

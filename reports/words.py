@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
             return f"{_trimmed(seconds / size, 1)}{SPACE}{unit}"
     if seconds >= 1:
         return f"{_trimmed(seconds, 1)}{SPACE}seconds"
-    return f"{_trimmed(1_000 * seconds, 2)}{SPACE}milliseconds"
+    return f"{number(float(f'{1_000 * seconds:.3g}'))}{SPACE}milliseconds"
 
 
 def clock(rate: float) -> str:

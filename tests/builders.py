@@ -172,19 +172,27 @@ async def make_crowd(
     """Return ``count`` nodes that have joined one network; behaviours begin after joining."""
     nodes: list[Node] = []
     for index in range(count):
-        node = engine.add(
-            lambda address, index=index: make_node(
-                index, address, config=config, roster=roster, clock=engine.clock
-            )
-        )
-        nodes.append(node)
-        seeds = [other.me for other in nodes[:3] if other is not node]
-        await engine.finish(
-            engine.act(node, lambda now, node=node, seeds=seeds: [node.join(seeds, now)])
-        )
+        nodes.append(await _join(engine, index, config, roster, [node.me for node in nodes[:3]]))
     for index, behaviour in (behaviours or {}).items():
         nodes[index].corrupt(behaviour)
     return nodes
+
+
+async def _join(
+    engine: Engine, index: int, config: NodeConfig, roster: Roster | None, seeds: list[Contact]
+) -> Node:
+    node = engine.add(
+        lambda address: make_node(index, address, config=config, roster=roster, clock=engine.clock)
+    )
+    await engine.finish(engine.act(node, lambda now: [node.join(seeds, now)]))
+    return node
+
+
+async def find(engine: Engine, node: Node, target: NodeId) -> list[Contact]:
+    """Look up the contacts closest to ``target`` from ``node``, and wait."""
+    (found,) = await engine.finish(engine.act(node, lambda now: [node.find(target, now)]))
+    assert isinstance(found, list)
+    return found
 
 
 async def publish(engine: Engine, node: Node, packets: Sequence[OutcomePacket]) -> list[Published]:

@@ -142,9 +142,7 @@ def test_colluders_that_invent_ever_nearer_nodes_cannot_keep_a_look_up_alive() -
         return [make_contact(invented + index) for index in range(20)]
 
     for paths in (1, 3):
-        lookup = Lookup(
-            target, [make_contact((1 << 255) + 1)], k=4, alpha=3, disjoint_paths=paths
-        )
+        lookup = Lookup(target, [make_contact((1 << 255) + 1)], k=4, alpha=3, disjoint_paths=paths)
         assert len(_run(lookup, answer)) <= paths * QUERIES_PER_K * 4
 
 

@@ -22,6 +22,7 @@ from tests.builders import (
     NETWORK,
     address_of,
     draw,
+    find,
     make_crowd,
     make_engine,
     make_identity,
@@ -51,9 +52,11 @@ class Liar:
     def answer(
         self, node: Node, sender: NodeId, request: Request, honest: Reply, now: float
     ) -> Reply | None:
+        """Edit."""
         return self.edit(request, honest)
 
     def act(self, node: Node, now: float) -> float | None:
+        """Do nothing more."""
         return None
 
 
@@ -87,10 +90,7 @@ def test_a_joined_node_finds_the_nodes_closest_to_any_id() -> None:
         nodes = await make_crowd(engine, 40, SMALL)
         for index in range(5):
             target = placement(make_key(index))
-            (found,) = await engine.finish(
-                engine.act(nodes[-1], lambda now, target=target: [nodes[-1].find(target, now)])
-            )
-            assert isinstance(found, list)
+            found = await find(engine, nodes[-1], target)
             expected = sorted((node.me for node in nodes), key=lambda c: c.id ^ target)
             assert found == expected[: SMALL.k]
 
@@ -266,7 +266,7 @@ def test_false_addresses_for_honest_nodes_do_not_remove_them_from_the_table() ->
         held = {name: contact for bucket in members for name, contact in bucket.items()}
         near = [held[nodes[1].me.id]]
         asker._near = lambda target: near  # type: ignore[method-assign]
-        await engine.finish(engine.act(asker, lambda now: [asker.find(PLACE, now)]))
+        await find(engine, asker, PLACE)
         assert set(asker.table) == before
 
     _run(story())
@@ -455,8 +455,16 @@ def test_nothing_is_left_of_requests_that_could_not_be_sent() -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [{"k": 0}, {"k": 21}, {"alpha": 0}, {"request_timeout": 0.0}, {"handshake_timeout": -1.0}]
-    + [{"listing_max": 29}, {"handshake_tries": 0}, {"sessions_max": 0}],
+    [
+        {"k": 0},
+        {"k": 21},
+        {"alpha": 0},
+        {"request_timeout": 0.0},
+        {"handshake_timeout": -1.0},
+        {"listing_max": 29},
+        {"handshake_tries": 0},
+        {"sessions_max": 0},
+    ],
 )
 def test_a_configuration_under_which_nothing_would_end_is_refused(field: dict[str, Any]) -> None:
     with pytest.raises(ScenarioError):

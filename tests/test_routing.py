@@ -1,5 +1,6 @@
 """The routing table against a slow model, and the rules about who stays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,7 +20,9 @@ Model: TypeAlias = dict[int, tuple[list[Contact], list[Contact]]]
 
 # Few prefixes and few ids, so that buckets fill and the same contact comes back.
 identifiers = st.builds(
-    lambda bit, low: NodeId(OWN ^ (1 << bit) ^ low), st.sampled_from([255, 230, 9]), st.integers(0, 7)
+    lambda bit, low: NodeId(OWN ^ (1 << bit) ^ low),
+    st.sampled_from([255, 230, 9]),
+    st.integers(0, 7),
 )
 contacts = st.builds(make_contact, identifiers, st.sampled_from([4_000, 4_001]))
 
@@ -37,6 +40,7 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule(contact=contacts)
     def hear_from(self, contact: Contact) -> None:
+        """Hear from a contact."""
         members, waiting = self._lists(contact)
         refusal = self.table.heard_from(contact, 0.0)
         if contact.id in [c.id for c in members]:
@@ -51,6 +55,7 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule(contact=contacts)
     def fail(self, contact: Contact) -> None:
+        """Lose a contact."""
         members, waiting = self._lists(contact)
         self.table.failed(contact)
         if contact in waiting:
@@ -62,12 +67,14 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule(place=identifiers, count=st.integers(0, 8))
     def closest(self, place: NodeId, count: int) -> None:
+        """Sort everybody."""
         everyone = [c for members, _ in self.model.values() for c in members]
         expected = sorted(everyone, key=lambda c: c.id ^ place)[:count]
         assert self.table.closest(place, count) == expected
 
     @invariant()
     def holds_the_members_of_the_model(self) -> None:
+        """Compare whole tables."""
         everyone = {c for members, _ in self.model.values() for c in members}
         assert set(self.table) == everyone
         assert len(self.table) == len(everyone)
@@ -119,7 +126,7 @@ class _NoOdds:
 
     card = Card("no-odds", "", "", "", "", "", "", "")
 
-    def admit(self, contact: Contact, bucket: tuple[Contact, ...], now: float) -> Rejected | None:
+    def admit(self, contact: Contact, bucket: Sequence[Contact], now: float) -> Rejected | None:
         return Rejected("odd") if contact.id & 1 else None
 
 

@@ -43,6 +43,7 @@ class Side:
         self.sessions.descriptor = signed
 
     def take(self, data: bytes, source: Address, now: float) -> None:
+        """Receive, and note what was reported."""
         event = self.sessions.receive(data, source, now)
         if event is not None:
             self.events.append(event)
@@ -54,9 +55,11 @@ class Side:
         return sent
 
     def session_with(self, other: "Side") -> Session | None:
+        """Return the session to use for the other."""
         return self.sessions.get(other.identity.id)
 
     def says(self, other: "Side", text: bytes) -> bytes:
+        """Return a sealed datagram."""
         session = self.session_with(other)
         assert session is not None
         return self.sessions.seal(session, text)
@@ -95,6 +98,7 @@ class Pair:
 
     @property
     def is_open(self) -> bool:
+        """Return whether the client has its session."""
         return self.client.session_with(self.server) is not None
 
     def talk(self) -> list[bytes]:
@@ -350,9 +354,7 @@ def test_before_validation_fewer_bytes_go_out_than_came_in_whatever_the_kind() -
 def test_strangers_leave_no_state_behind_before_their_cookie_returned() -> None:
     server = Side(SERVER, NodeConfig())
     for index in range(500):
-        hello = wire.Hello(
-            index.to_bytes(16, "big"), bytes(32), server.sessions._me
-        ).encode()
+        hello = wire.Hello(index.to_bytes(16, "big"), bytes(32), server.sessions._me).encode()
         server.take(hello, address_of(index), 0.0)
     assert len(server.sessions) == 0
     tables = ("_open", "_by_peer", "_accepted", "_handshakes", "_connecting")

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Model:
         self.records: dict[tuple[NodeId, NodeId], tuple[int, int, bytes]] = {}
 
     def put(self, place: NodeId, packet: OutcomePacket, group: str, today: int) -> Rejected | None:
+        """Decide about a packet."""
         name = (place, packet.author, packet.case)
         seq = packet.body.seq
         held = next((r for r in self.rows if self._name(r) == name), None)
@@ -72,6 +73,7 @@ class Model:
         return None
 
     def put_record(self, place: NodeId, provider: NodeId, row: tuple[int, int, bytes]) -> bool:
+        """Return whether the record is kept."""
         known = self.records.get((place, provider))
         if (known and row[0] < known[0]) or (not known and len(self.records) >= CAPS.records_max):
             return False
@@ -79,6 +81,7 @@ class Model:
         return True
 
     def page(self, place: NodeId, today: int) -> list[tuple[bytes, int]]:
+        """Return everything of a place."""
         return sorted(
             (r.packet.digest, r.first_day)
             for r in self.rows
@@ -111,6 +114,7 @@ class StoreMachine(RuleBasedStateMachine):
     def put(
         self, key: int, author: int, case: int, seq: int, time: int, days: int, group: str
     ) -> None:
+        """Put one packet into all three."""
         packet = make_packet(author, case, seq, key=key, time=time, exp=DAY + days)
         expected = self.model.put(PLACES[key], packet, group, self.today)
         for store in self.stores:
@@ -123,6 +127,7 @@ class StoreMachine(RuleBasedStateMachine):
         expires=st.integers(1, 5),
     )
     def put_record(self, key: int, provider: int, seq: int, expires: int) -> None:
+        """Put one record into all three."""
         record = make_record(make_identity(provider), key, seq=seq, expires=expires)
         row = (seq, expires, record.data)
         is_taken = self.model.put_record(PLACES[key], record.provider, row)
@@ -131,6 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(days=st.integers(0, 2), now=st.integers(0, 5))
     def expire(self, days: int, now: int) -> None:
+        """Let days pass and records run out."""
         self.today += days
         kept = [r for r in self.model.rows if r.packet.body.exp >= self.today]
         records = {name: row for name, row in self.model.records.items() if row[1] > now}
@@ -141,6 +147,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(now=st.integers(0, 5))
     def read_records(self, now: int) -> None:
+        """Compare the records of a second."""
         for place in PLACES:
             expected = [
                 data
@@ -152,11 +159,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
+        """Commit both."""
         for store in self.stores:
             store.commit()
 
     @invariant()
     def both_hold_what_the_model_holds(self) -> None:
+        """Compare every page and packet."""
         for place in PLACES:
             expected = self.model.page(place, self.today)
             for store in self.stores:
@@ -227,7 +236,8 @@ def test_a_memory_store_forgets_places_with_nothing_in_them() -> None:
         store.put_record(make_record(make_identity(0), key, expires=1))
         store.put(placement(make_key(key)), make_packet(key=key, exp=DAY), "a", DAY)
     assert store.expire(DAY + 1, 2) == 100
-    assert not (store._records or store._held or store._digests or store._by_digest)
+    tables: tuple[Sized, ...] = (store._records, store._held, store._digests, store._by_digest)
+    assert [len(table) for table in tables] == [0, 0, 0, 0]
 
 
 def test_a_sqlite_store_remembers_everything_when_opened_again(tmp_path: Path) -> None:
@@ -264,7 +274,10 @@ def test_what_sqlite_committed_survives_kill_9(tmp_path: Path) -> None:
     path = str(tmp_path / "store.db")
     packets = [make_packet(0, case) for case in range(60)]
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with child:
         assert child.stdin

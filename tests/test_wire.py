@@ -8,52 +8,7 @@ from hypothesis import strategies as st
 from qisguard.errors import DecodeError
 from qisguard.node import messages, wire
 from qisguard.node.config import DATAGRAM_SIZE
-
-
-def _bytes(size: int) -> st.SearchStrategy[bytes]:
-    return st.binary(min_size=size, max_size=size)
-
-
-hellos = st.builds(wire.Hello, _bytes(16), _bytes(32), _bytes(32))
-cookies = st.builds(wire.Cookie, _bytes(16), _bytes(40))
-auths = st.builds(
-    wire.Auth, _bytes(16), _bytes(32), _bytes(40), _bytes(8), st.binary(max_size=512), _bytes(64)
-)
-accepts = st.builds(
-    wire.Accept, _bytes(8), _bytes(8), _bytes(32), st.binary(max_size=512), _bytes(64)
-)
-handshakes = st.one_of(hellos, cookies, auths, accepts)
-
-numbers = st.integers(0, 2**32 - 1)
-hosts = st.one_of(_bytes(4), _bytes(16))
-contacts = st.tuples(_bytes(32), hosts, st.integers(1, 65_535))
-packets = st.lists(st.binary(max_size=512), max_size=4)
-reasons = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=64)
-spoken = st.one_of(
-    st.builds(messages.Ping, numbers),
-    st.builds(messages.FindNode, numbers, _bytes(32)),
-    st.builds(messages.Store, numbers, st.binary(max_size=192), packets),
-    st.builds(messages.ListPackets, numbers, _bytes(32), st.binary(max_size=32)),
-    st.builds(messages.FetchPackets, numbers, _bytes(32), st.lists(_bytes(32), max_size=28)),
-    st.builds(messages.Pong, numbers),
-    st.builds(messages.Nodes, numbers, st.lists(contacts, max_size=20)),
-    st.builds(messages.Stored, numbers, st.lists(reasons, max_size=4)),
-    st.builds(
-        messages.Listing,
-        numbers,
-        st.lists(st.tuples(_bytes(32), numbers), max_size=28),
-        st.booleans(),
-    ),
-    st.builds(messages.Packets, numbers, packets),
-    st.builds(messages.Refused, numbers, reasons),
-)
-anything = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats())
-    | st.binary(max_size=40)
-    | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=12,
-)
+from tests.strategies import anything, handshakes, of_size, spoken
 
 
 @given(datagram=handshakes)
@@ -63,7 +18,7 @@ def test_handshake_datagrams_round_trip(
     assert wire.decode(datagram.encode()) == datagram
 
 
-@given(session=_bytes(8), counter=st.integers(0, 2**64 - 1), ciphertext=st.binary(min_size=16))
+@given(session=of_size(8), counter=st.integers(0, 2**64 - 1), ciphertext=st.binary(min_size=16))
 def test_sealed_datagrams_round_trip(session: bytes, counter: int, ciphertext: bytes) -> None:
     header = wire.seal_header(session, counter)
     sealed = wire.decode(header + ciphertext)
@@ -180,7 +135,7 @@ def test_a_message_out_of_its_bounds_is_refused(fields: list[object]) -> None:
         messages.decode(msgspec.msgpack.encode(fields))
 
 
-@given(host=st.one_of(_bytes(4), _bytes(16)))
+@given(host=st.one_of(of_size(4), of_size(16)))
 def test_hosts_round_trip(host: bytes) -> None:
     assert messages.pack_host(messages.unpack_host(host)) == host
 

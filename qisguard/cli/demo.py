@@ -2,14 +2,22 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from qisguard.exits import Exit
 
+DEFAULT_OUT = Path("qisguard-demo")
+
+Seed = Annotated[int, typer.Option(min=0, help="First seed; the others follow it.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print report.json instead of words.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds, a third of the time.")]
+
 OPTIONAL = {
-    "lifelines": "lifelines is missing, so a synthetic cohort stands in for GBSG2 and is labelled so; "
-    "to get it: pip install lifelines",
+    "lifelines": "lifelines is missing, so a synthetic cohort stands in for GBSG2 and is labelled "
+    "so; to get it: pip install lifelines",
     "matplotlib": "matplotlib is missing, so there will be report.json but no report.html; "
     "to get it: pip install 'qisguard[lab]'",
 }
@@ -17,10 +25,7 @@ OPTIONAL = {
 
 
 def demo(
-    seed: int = typer.Option(1, min=0, help="First seed; the others follow it."),
-    out: Path = typer.Option(Path("qisguard-demo"), help="Folder for the results."),
-    json: bool = typer.Option(False, "--json", help="Print report.json instead of words."),
-    quick: bool = typer.Option(False, "--quick", help="Fewer seeds, a third of the time."),
+    seed: Seed = 1, out: Out = DEFAULT_OUT, as_json: AsJson = False, quick: Quick = False
 ) -> None:
     """Form a network on this machine, ask it, attack it, defend it, audit it and report."""
     missing = [note for name, note in OPTIONAL.items() if find_spec(name) is None]
@@ -38,7 +43,7 @@ def demo(
             progress.say("drawing the report")
             html = RENDERERS["html"].render({"report.json": result.encoded})
             result.save("report.html", html)
-    if json:
+    if as_json:
         typer.echo(result.encoded.decode())
     else:
         typer.echo(summary(result.report, _next(out)))

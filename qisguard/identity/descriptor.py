@@ -100,7 +100,7 @@ class Identity:
 
 
 def open_descriptor(data: bytes, network: Network) -> Descriptor:
-    """Return the descriptor in ``data`` if it is valid in ``network``; ``check_day`` is the caller's.
+    """Return the descriptor in ``data`` if it holds in ``network``; ``check_day`` is up to callers.
 
     Cheap checks come first: size, shape, network, puzzles (two hashes), then keys and signature.
 

@@ -18,6 +18,7 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+from qisguard.errors import ScenarioError
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network
@@ -26,14 +27,14 @@ from qisguard.identity.roster import Roster
 from qisguard.lab.cohort import Cohort, assign, bootstrap, load_cohort
 from qisguard.lab.live import LiveEngine
 from qisguard.lab.members import Members, make_members, sign_case
-from qisguard.lab.scenario import Loaded, NetworkRun, load_scenario, packaged
+from qisguard.lab.scenario import Loaded, NetworkRun, load_scenario
 from qisguard.lab.story import Setting, Story, Told
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import Checks, memoised
 from qisguard.node.store import MemoryStore, SqliteStore, Store, StoreLimits
-from qisguard.outcomes.answer import Answer
+from qisguard.outcomes.answer import UNDECIDED, Answer
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
-from qisguard.outcomes.template import Template, open_template
+from qisguard.outcomes.template import Template
 from qisguard.plugins import Clock
 from qisguard.trail.checkpoint import origin_of
 from qisguard.trail.files import FolderFiles
@@ -61,18 +62,18 @@ class Outcome:
     seconds: float
 
 
-def template_of(loaded: Loaded) -> Template:
-    """Return the packaged template that the scenario asks by."""
-    return open_template(packaged(f"templates/{loaded.scenario.question.template}.toml"))
-
-
 def run_job(job: Job) -> Outcome:
     """Run one seed through every network of the scenario."""
     started = time.perf_counter()
     loaded = load_scenario(job.scenario)
-    template = template_of(loaded)
+    template = loaded.template
     cohort = load_cohort()
     truth = answer_to_all(loaded, template, cohort).decision
+    if truth == UNDECIDED:
+        raise ScenarioError(
+            f"question: all {len(cohort)} patients of the cohort leave it undecided, so that there "
+            "is no answer to turn round"
+        )
     rng = random.Random(f"patients {job.seed}")
     sample = cohort if job.engine == LiveEngine.name else bootstrap(cohort, rng)
     wards = assign(sample, loaded.scenario.network.issuers, rng)
@@ -130,7 +131,7 @@ def answer_to_all(loaded: Loaded, template: Template, cohort: Cohort) -> Answer:
         Roster(network.id, 0, ()),
         SynthesisConfig(horizon=question.horizon),
         (),
-        arms=template.arms,
+        arms=question.arms,
         today=loaded.first_day,
         first_seen={},
     )
@@ -214,9 +215,13 @@ def _limits(loaded: Loaded) -> StoreLimits:
     return StoreLimits(loaded.node.packets_per_key_max, loaded.node.sequence_jump_max)
 
 
-def _start_worker() -> None:
-    """Leave interrupts to the parent; collect garbage seldom: a network makes many live objects."""
+def _start_worker(private: str) -> None:
+    """Leave interrupts to the parent, and private files in a folder that it will remove.
+
+    Garbage is collected seldom: a network makes many live objects.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tempfile.tempdir = private
     gc.set_threshold(100_000, 50, 100)
 
 
@@ -226,23 +231,28 @@ def run_jobs(
     """Run jobs on all cores, the first ones first; return outcomes in the order of ``jobs``.
 
     ``progress`` is called with the job that ended, how many have, and how many there are. An
-    interrupt or an error cancels what has not started.
+    interrupt or an error ends every process, and nothing private is left on the disk.
     """
-    pool = ProcessPoolExecutor(
-        max_workers=workers or os.cpu_count() or 1,
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-    )
     outcomes: dict[Job, Outcome] = {}
-    try:
-        futures: dict[Future[Outcome], Job] = {pool.submit(run_job, job): job for job in jobs}
-        for future in as_completed(futures):
-            outcomes[futures[future]] = future.result()
-            progress(futures[future], len(outcomes), len(jobs))
-    except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+    with tempfile.TemporaryDirectory(prefix="qisguard-") as private:
+        pool = ProcessPoolExecutor(
+            max_workers=workers or os.cpu_count() or 1,
+            mp_context=get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(private,),
+        )
+        try:
+            futures: dict[Future[Outcome], Job] = {pool.submit(run_job, job): job for job in jobs}
+            for future in as_completed(futures):
+                outcomes[futures[future]] = future.result()
+                progress(futures[future], len(outcomes), len(jobs))
+        except BaseException:
+            processes = list((pool._processes or {}).values())
+            for process in processes:
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.join()
+            raise
+        pool.shutdown()
     return [outcomes[job] for job in jobs]

@@ -10,7 +10,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from qisguard.errors import ScenarioError
 from qisguard.identity.network import seal_network
 from qisguard.identity.roster import seal_roster
 from qisguard.lab import results
-from qisguard.lab.campaign import Job, Outcome, answer_to_all, run_jobs, template_of
+from qisguard.lab.campaign import Job, Outcome, answer_to_all, run_jobs
 from qisguard.lab.cohort import SYNTHETIC, load_cohort
 from qisguard.lab.live import LiveEngine
 from qisguard.lab.members import Members
@@ -34,7 +34,9 @@ from qisguard.lab.virtual import VirtualEngine
 from qisguard.plugins import Card
 from qisguard.trail.checkpoint import LogKey, origin_of
 
-PARTS = ("trails", "policy", "damaged", "results.jsonl", "report.json", "report.html")
+MARK = "results.jsonl"
+"""Written first and deleted last, so that a folder of an interrupted demo is known as one."""
+PARTS = ("trails", "policy", "damaged", "report.json", "report.html", MARK)
 HEADLINE = "headline"
 LIBRARIES = ("pynacl", "msgspec", "numpy", "scipy", "lifelines")
 
@@ -81,7 +83,7 @@ def run_demo(
         jobs, lambda job, done, total: progress(f"{job.engine} seed {job.seed}", done, total)
     )
     rows = [row for outcome in outcomes for told in outcome.told for row in told.rows]
-    (out / "results.jsonl").write_bytes(results.lines(rows))
+    (out / MARK).write_bytes(results.lines(rows))
     live = outcomes[0]
     audits = _audit(out, live.members) if live.members else []
     report = _report(loaded, data, seed, is_quick, outcomes, rows, audits, started)
@@ -92,20 +94,23 @@ def run_demo(
 
 def _prepare(out: Path) -> None:
     """Make ``out`` empty of an earlier demo; never delete what this module did not write."""
-    if out.exists() and not out.is_dir():
-        raise ScenarioError(f"--out {out}: is a file, must be a folder")
-    strangers = sorted(p.name for p in out.iterdir() if p.name not in PARTS) if out.exists() else []
-    if strangers:
-        raise ScenarioError(
-            f"--out {out}: holds {strangers[0]!r}, which is not from a demo; name another folder"
-        )
-    for name in PARTS:
-        path = out / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        found = sorted(path.name for path in out.iterdir())
+        strangers = [name for name in found if name not in PARTS or MARK not in found]
+        if strangers:
+            raise ScenarioError(
+                f"--out {out}: holds {strangers[0]!r}, which is not from a demo; "
+                "name another folder"
+            )
+        for path in (out / name for name in PARTS):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        (out / MARK).touch()
+    except OSError as error:
+        raise ScenarioError(f"--out {out}: {error.strerror}; name another folder") from None
 
 
 def rates(rows: Sequence[Row]) -> list[Rate]:
@@ -151,7 +156,7 @@ def _audit(out: Path, members: Members) -> list[AuditRow]:
     )
     policy = load_policy(out / "policy")
     trails = sorted((out / "trails").iterdir())
-    rows = [_audit_row("every trail of the defended live network", audit(trails, policy))]
+    rows = [_audit_row(out, "every trail of the defended live network", audit(trails, policy))]
     damaged = out / "damaged" / trails[0].name
     shutil.copytree(trails[0], damaged)
     target = max(
@@ -161,11 +166,11 @@ def _audit(out: Path, members: Members) -> list[AuditRow]:
     data[len(data) // 2] ^= 1
     target.write_bytes(data)
     what = f"a copy with bit 0 of byte {len(data) // 2} of {target.relative_to(damaged)} flipped"
-    rows.append(_audit_row(what, audit([damaged], policy)))
+    rows.append(_audit_row(out, what, audit([damaged], policy)))
     return rows
 
 
-def _audit_row(what: str, audited: AuditReport) -> AuditRow:
+def _audit_row(out: Path, what: str, audited: AuditReport) -> AuditRow:
     return AuditRow(
         what=what,
         trails=len(audited.trails),
@@ -173,7 +178,12 @@ def _audit_row(what: str, audited: AuditReport) -> AuditRow:
         signatures=sum(trail.signatures_checked for trail in audited.trails),
         exit_code=int(verdict(audited)),
         findings=[
-            {"id": f.id, "trail": f.trail, "file": f.file, "summary": f.summary}
+            {
+                "id": f.id,
+                "trail": os.path.relpath(f.trail, out),
+                "file": f.file,
+                "summary": f.summary,
+            }
             for f in audited.findings
         ],
     )
@@ -190,14 +200,13 @@ def _report(
     started: float,
 ) -> Report:
     scenario = loaded.scenario
-    template = template_of(loaded)
+    template = loaded.template
     cohort = load_cohort()
     truth = answer_to_all(loaded, template, cohort)
     told = [told for outcome in outcomes for told in outcome.told]
     live = outcomes[0].told
     mined = loaded.sybils_max + scenario.network.issuers * scenario.network.nodes_per_issuer
     used = {name for run in scenario.networks for name in run.defenses}
-    values = ", ".join(f"{key} {value}" for key, value in scenario.question.values.items())
     return Report(
         format=1,
         title=scenario.title,
@@ -215,7 +224,7 @@ def _report(
         cohort=cohort.label,
         cohort_is_synthetic=cohort.label == SYNTHETIC,
         patients=len(cohort),
-        question=f"{template.id}, {values}: {' or '.join(template.arms)}?",
+        question=scenario.question.text,
         estimand=truth.estimand,
         horizon=scenario.question.horizon,
         headline=HEADLINE,
@@ -226,14 +235,15 @@ def _report(
         weights=[weight for part in live for weight in part.weights],
         networks=[part.network for part in told if part.network],
         audits=audits,
-        defenses=[_card(DEFENSES[name].card) for name in sorted(used)],
-        attacks=[_card(ATTACKS[name].card) for name in scenario.attacks],
+        defenses=[_card(name) for name in sorted(used)],
+        attacks=[_card(name) for name in scenario.attacks],
         seconds=time.perf_counter() - started,
     )
 
 
-def _card(card: Card) -> dict[str, str]:
-    return {name: getattr(card, name) for name in card.__slots__}
+def _card(name: str) -> dict[str, str]:
+    card: Card = (DEFENSES.get(name) or ATTACKS[name]).card
+    return asdict(card)
 
 
 def _versions() -> dict[str, str]:

@@ -5,7 +5,6 @@ their interval; nothing here is computed by a formula that stands for a measurem
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
@@ -178,10 +177,5 @@ def encode(report: Report) -> bytes:
 
 
 def decode(data: bytes) -> Report:
-    """Return the report in ``report.json``; raise ``msgspec.ValidationError`` when it is not one."""
+    """Return the report in ``report.json``; raise ``msgspec.DecodeError`` when it is not one."""
     return msgspec.json.decode(data, type=Report)
-
-
-def plain(value: Any) -> Any:
-    """Return ``value`` as JSON types."""
-    return msgspec.to_builtins(value)

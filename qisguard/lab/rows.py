@@ -40,7 +40,7 @@ def arm_row(arm: ArmAnswer) -> ArmRow:
 def answer_row(
     where: Where, answer: Answer, found: Sequence[Retrieved], cost: Cost, truth: str
 ) -> Row:
-    """Return the row of ``answer``; it is flipped when it decides for the arm that ``truth`` is not."""
+    """Return the row of ``answer``, flipped when it decides for the arm that ``truth`` is not."""
     refused: Counter[str] = Counter()
     for result in found:
         refused.update(result.refused)
@@ -93,6 +93,8 @@ def curve_rows(where: Where, weighed: Weighed, arms: tuple[str, str]) -> list[Cu
                 arm,
                 [0.0, *times[falls].tolist()],
                 [1.0, *np.round(values[falls], 5).tolist()],
+                where.engine,
+                where.seed,
             )
         )
     return rows
@@ -114,6 +116,8 @@ def weight_rows(where: Where, weighed: Weighed, broken: Collection[str]) -> list
                     votes=int(own.sum()),
                     weight=round(share, 6),
                     is_hostile=name == NONE or name in broken,
+                    engine=where.engine,
+                    seed=where.seed,
                 )
             )
     return rows

@@ -1,9 +1,10 @@
-"""A scenario: everything that a run depends on, in one TOML file, checked before anything starts."""
+"""A scenario: everything a run depends on, in one TOML file, checked before anything starts."""
 
 import datetime
 import difflib
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from importlib import resources
@@ -13,15 +14,25 @@ import msgspec
 
 from qisguard.attacks import ATTACKS
 from qisguard.defenses import DEFENSES
-from qisguard.errors import ScenarioError
+from qisguard.errors import QisguardError, RecordError, ScenarioError
+from qisguard.identity.roster import Roster
 from qisguard.lab.virtual import Links
 from qisguard.node.config import NodeConfig
-from qisguard.plugins import Defense
+from qisguard.outcomes.packet import INTEGER_MAX
+from qisguard.outcomes.synthesis import SynthesisConfig
+from qisguard.outcomes.template import Template, open_template
+from qisguard.plugins import Attack, Defense, Settings, Tunes
 
 SCENARIO_SIZE_MAX = 1 << 20
 ISSUERS_MAX = 500
 SYBILS_MAX = 10_000
 EPOCH = datetime.date(1970, 1, 1)
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}")
+"""What networks and scenarios are called: their names become parts of file names."""
+
+SYBILS = "sybil_poisoning"
+INSIDERS = "compromised_hospital"
+"""The attacks that a step's ``sybils`` and ``hospitals`` are played by."""
 
 T = TypeVar("T")
 
@@ -50,9 +61,14 @@ class ClockTable(_Struct, frozen=True):
 
 
 class QuestionTable(_Struct, frozen=True):
-    """Which template is asked, with which fields fixed; ``horizon`` in days."""
+    """Which two arms are compared at ``horizon`` days, by which template, with which fields fixed.
 
+    ``text`` is the question in the words of who asks it.
+    """
+
+    text: str
     template: str
+    arms: tuple[str, str]
     horizon: int
     values: dict[str, str | int | float]
 
@@ -108,11 +124,39 @@ class Loaded:
     node: NodeConfig
     links: Links
     first_day: int
+    template: Template
 
     @property
     def sybils_max(self) -> int:
         """Return the largest Sybil budget of any step."""
         return max(step.sybils for step in self.scenario.steps)
+
+    def attacks(self) -> dict[str, Attack]:
+        """Return the attacks by name, with their parameters."""
+        return {
+            name: _fill(ATTACKS[name], parameters, f"attacks.{name}")
+            for name, parameters in self.scenario.attacks.items()
+        }
+
+    def defenses(self, run: NetworkRun, roster: Roster) -> list[Defense]:
+        """Return the defences of one network, in order, with their parameters."""
+        context = {"roster": roster, "template": self.template}
+        return [
+            _fill(DEFENSES[name], run.parameters.get(name, {}), _place(run, name), context)
+            for name in run.defenses
+        ]
+
+    def settings(self, run: NetworkRun, defenses: list[Defense]) -> Settings:
+        """Return what the defences of one network make of its configuration."""
+        horizon = self.scenario.question.horizon
+        settings = Settings(self.node, SynthesisConfig(horizon=horizon))
+        for name, defense in zip(run.defenses, defenses, strict=True):
+            if isinstance(defense, Tunes):
+                try:
+                    settings = defense.tune(settings)
+                except (QisguardError, ValueError) as error:
+                    raise ScenarioError(f"{_place(run, name)}: {error}") from None
+        return settings
 
 
 def packaged(name: str) -> bytes:
@@ -121,92 +165,173 @@ def packaged(name: str) -> bytes:
 
 
 def load_scenario(data: bytes) -> Loaded:
-    """Return the scenario in ``data``; raise ScenarioError naming table, key, value and range."""
+    """Return the scenario in ``data``; raise ScenarioError naming table, key, value and range.
+
+    Attacks, defences and the question are built once here, so that nothing fails half way.
+    """
     if len(data) > SCENARIO_SIZE_MAX:
         raise ScenarioError(f"scenario: {len(data)} bytes, at most {SCENARIO_SIZE_MAX}")
     try:
         table = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # both decoders' errors, and absurd numbers
         raise ScenarioError(f"scenario: not TOML: {error}") from None
     try:
         scenario = msgspec.convert(table, Scenario)
     except msgspec.ValidationError as error:
-        raise ScenarioError(f"scenario: {_explain(str(error))}") from None
-    node = _fill(NodeConfig, scenario.network.node, "network.node")
-    links = _links(scenario.network.links)
+        raise ScenarioError(_explain(str(error), table)) from None
+    _check_names(scenario)
+    _check_ranges(scenario)
+    loaded = Loaded(
+        scenario,
+        sha256(data).hexdigest(),
+        _fill(NodeConfig, scenario.network.node, "network.node"),
+        _links(scenario.network.links),
+        _first_day(scenario.clock),
+        _template(scenario.question),
+    )
+    loaded.attacks()
+    for run in scenario.networks:
+        loaded.settings(run, loaded.defenses(run, Roster(b"", 0, ())))
+    return loaded
+
+
+def _explain(text: str, table: object) -> str:
+    """Return msgspec's message with the key's place and value, or with the nearest valid key."""
+    what, _, path = text.partition(" - at `$")
+    path = path.rstrip("`").lstrip(".")
+    kind: Any = Scenario
+    place, value = "", table
+    for name, index in re.findall(r"(\w+)|\[(\d+)\]", path):
+        value = value[int(index)] if index else value[name]  # type: ignore[index] # msgspec was here
+        place += f"[{index}]" if index else f".{name}"
+        if name:
+            kind = _TABLES.get(name)
+    place = place.lstrip(".") or "scenario"
+    if unknown := re.search(r"unknown field `(.+)`", what):
+        return f"{place}: unknown key {unknown[1]!r}{_nearest(unknown[1], kind.__struct_fields__)}"
+    if missing := re.search(r"missing required field `(.+)`", what):
+        return f"{place}: {missing[1]!r} is missing"
+    return f"{place} = {_show(value)}: {what[:1].lower()}{what[1:]}"
+
+
+_TABLES = {
+    "network": NetworkTable,
+    "clock": ClockTable,
+    "question": QuestionTable,
+    "networks": NetworkRun,
+    "steps": Step,
+    "seeds": SeedsTable,
+}
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    known = sorted(names)
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(known) or 'none'}"
+
+
+def _show(value: object) -> str:
+    """Return a value as an error message can bear it."""
     try:
-        first_day = (datetime.date.fromisoformat(scenario.clock.first_day) - EPOCH).days
-    except ValueError:
-        raise ScenarioError(
-            f"clock.first_day = {scenario.clock.first_day!r}, must be a date such as 2026-01-01"
-        ) from None
-    _check(scenario)
-    return Loaded(scenario, sha256(data).hexdigest(), node, links, first_day)
+        text = repr(value)
+    except ValueError:  # Python does not print integers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def make_defense(name: str, parameters: dict[str, Any], context: dict[str, object]) -> Defense:
-    """Return a defence with its parameters; fields named in ``context`` are filled from there."""
-    kind = DEFENSES[name]
-    known = [field.name for field in fields(kind)]
-    for key in parameters:
-        if key not in known or key in context:
-            free = [field for field in known if field not in context]
-            raise ScenarioError(f"parameters.{name}: unknown key {key!r}{_nearest(key, free)}")
-    given = {key: value for key, value in context.items() if key in known}
-    try:
-        return kind(**given, **parameters)
-    except (TypeError, ValueError) as error:
-        raise ScenarioError(f"parameters.{name}: {error}") from None
+def _place(run: NetworkRun, defense: str) -> str:
+    return f"networks.{run.name}.parameters.{defense}"
 
 
-def _explain(text: str) -> str:
-    """Return msgspec's message with the nearest valid key added where a key is unknown."""
-    unknown = re.search(r"unknown field `(.+?)`", text)
-    if not unknown:
-        return text
-    structs = (Scenario, NetworkTable, ClockTable, QuestionTable, NetworkRun, Step, SeedsTable)
-    names = [name for struct in structs for name in struct.__struct_fields__]
-    return text + _nearest(unknown[1], names)
+def _fill(
+    kind: type[T], values: Mapping[str, Any], table: str, context: Mapping[str, object] = {}
+) -> T:
+    """Return a dataclass with a table's values over its defaults; ``context`` fills what it knows.
 
-
-def _nearest(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(sorted(set(names)))}"
-
-
-def _fill(kind: type[T], values: dict[str, Any], table: str) -> T:
-    """Return a configuration dataclass with the values of a table over its defaults."""
+    Numbers are finite, not negative and exact in every reader; the class itself knows the rest.
+    """
     types = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type] # dataclasses only
+    given = {key: value for key, value in context.items() if key in types}
     for key, value in values.items():
-        if key not in types:
-            raise ScenarioError(f"{table}: unknown key {key!r}{_nearest(key, list(types))}")
+        if key not in types or key in given:
+            free = [name for name in types if name not in given]
+            raise ScenarioError(f"{table}: unknown key {key!r}{_nearest(key, free)}")
         wanted: Any = types[key]
         fits = isinstance(value, (int, float) if wanted is float else wanted)
         if not fits or (isinstance(value, bool) and wanted is not bool):
-            raise ScenarioError(f"{table}.{key} = {value!r}, must be {wanted.__name__}")
-    return kind(**values)
+            name = getattr(wanted, "__name__", wanted)
+            raise ScenarioError(f"{table}.{key} = {_show(value)}, must be {name}")
+        if isinstance(value, int | float) and not 0 <= value <= INTEGER_MAX:
+            raise ScenarioError(f"{table}.{key} = {_show(value)}, must be 0 to {INTEGER_MAX}")
+    try:
+        return kind(**given, **values)
+    except (QisguardError, ValueError) as error:
+        raise ScenarioError(f"{table}: {error}") from None
 
 
 def _links(values: dict[str, Any]) -> Links:
+    known = ["latency", "loss_ratio"]
     for key in values:
-        if key not in ("latency", "loss_ratio"):
-            raise ScenarioError(
-                f"network.links: unknown key {key!r}{_nearest(key, ['latency', 'loss_ratio'])}"
-            )
+        if key not in known:
+            raise ScenarioError(f"network.links: unknown key {key!r}{_nearest(key, known)}")
     latency = values.get("latency", [0.005, 0.025])
     loss = values.get("loss_ratio", 0.0)
-    numbers = isinstance(latency, list) and all(isinstance(x, int | float) for x in latency)
+    numbers = isinstance(latency, list) and all(map(_is_number, latency))
     if not numbers or len(latency) != 2 or not 0 < latency[0] <= latency[1] <= 10:
         raise ScenarioError(
-            f"network.links.latency = {latency!r}, must be [low, high] seconds, 0 < low <= high <= 10"
+            f"network.links.latency = {_show(latency)}, "
+            "must be [low, high] seconds, 0 < low <= high <= 10"
         )
-    if not isinstance(loss, int | float) or not 0 <= loss < 1:
-        raise ScenarioError(f"network.links.loss_ratio = {loss!r}, must be from 0 to below 1")
+    if not _is_number(loss) or not 0 <= loss < 1:
+        raise ScenarioError(f"network.links.loss_ratio = {_show(loss)}, must be 0 to below 1")
     return Links((float(latency[0]), float(latency[1])), float(loss))
 
 
-def _check(scenario: Scenario) -> None:
-    """Raise ScenarioError for values that types cannot exclude."""
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _first_day(clock: ClockTable) -> int:
+    try:
+        day = (datetime.date.fromisoformat(clock.first_day) - EPOCH).days
+    except ValueError:
+        raise ScenarioError(
+            f"clock.first_day = {_show(clock.first_day)}, must be a date such as 2026-01-01"
+        ) from None
+    if day < clock.enrolled_days[1]:
+        raise ScenarioError(
+            f"clock.first_day = {clock.first_day!r}, must be {clock.enrolled_days[1]} days "
+            f"(enrolled_days) or more after {EPOCH}"
+        )
+    return day
+
+
+def _template(question: QuestionTable) -> Template:
+    """Return the template of the question, once it can be asked by it."""
+    folder = resources.files("qisguard").joinpath("scenarios", "templates")
+    files = [entry.name for entry in folder.iterdir()]
+    known = [name.removesuffix(".toml") for name in files if name.endswith(".toml")]
+    if question.template not in known:
+        raise ScenarioError(
+            f"question.template = {_show(question.template)}: unknown"
+            f"{_nearest(question.template, known)}"
+        )
+    template = open_template(packaged(f"templates/{question.template}.toml"))
+    if len(set(question.arms)) != 2 or not set(question.arms) <= set(template.arms):
+        raise ScenarioError(
+            f"question.arms = {_show(question.arms)}, must be two of {', '.join(template.arms)}"
+        )
+    if not template.time.holds(question.horizon):
+        raise ScenarioError(f"question.horizon = {question.horizon}, not {template.time.allowed}")
+    try:
+        template.expand(question.values)
+    except RecordError as error:
+        raise ScenarioError(f"question.values: {error}") from None
+    return template
+
+
+def _check_ranges(scenario: Scenario) -> None:
+    """Raise ScenarioError for numbers that types cannot exclude."""
     network, clock = scenario.network, scenario.clock
     ranges = [
         ("network.issuers", network.issuers, 2, ISSUERS_MAX),
@@ -214,8 +339,8 @@ def _check(scenario: Scenario) -> None:
         ("network.static_puzzle_bits", network.static_puzzle_bits, 0, 24),
         ("network.dynamic_puzzle_bits", network.dynamic_puzzle_bits, 0, 24),
         ("clock.rate", clock.rate, 1, 86_400 * 366),
-        ("clock.enrolled_days[0]", clock.enrolled_days[0], 0, clock.enrolled_days[1]),
         ("clock.enrolled_days[1]", clock.enrolled_days[1], 0, 20_000),
+        ("clock.enrolled_days[0]", clock.enrolled_days[0], 0, clock.enrolled_days[1]),
         ("question.horizon", scenario.question.horizon, 1, 100_000),
         ("seeds.live", scenario.seeds.live, 0, 100),
         ("seeds.virtual", scenario.seeds.virtual, 0, 100_000),
@@ -233,24 +358,44 @@ def _check(scenario: Scenario) -> None:
             raise ScenarioError(
                 f"steps.{step.name}.sybils = 0, must be at least {sybils}: Sybils that joined stay"
             )
+        for count, attack in ((step.sybils, SYBILS), (step.hospitals, INSIDERS)):
+            if count and attack not in scenario.attacks:
+                raise ScenarioError(f"steps.{step.name}: needs the table [attacks.{attack}]")
     for name, value, low, high in ranges:
         if not low <= value <= high:
-            raise ScenarioError(f"{name} = {value}, must be {low} to {high}")
-    for what, names in (
-        ("step", [step.name for step in scenario.steps]),
-        ("network", [run.name for run in scenario.networks]),
-    ):
-        if len(set(names)) != len(names):
-            raise ScenarioError(f"{what}s: the same name is used twice: {', '.join(names)}")
-    for run in scenario.networks:
-        for defense in [*run.defenses, *run.parameters]:
-            if defense not in DEFENSES:
-                raise ScenarioError(
-                    f"networks.{run.name}: unknown defence {defense!r}"
-                    f"{_nearest(defense, list(DEFENSES))}"
-                )
+            raise ScenarioError(f"{name} = {_show(value)}, must be {low} to {high}")
+
+
+def _check_names(scenario: Scenario) -> None:
+    """Raise ScenarioError for names that are unknown, used twice, or no names."""
+    for place, name in [
+        ("name", scenario.name),
+        *((f"networks[{i}].name", run.name) for i, run in enumerate(scenario.networks)),
+    ]:
+        if not FILE_NAME.fullmatch(name):
+            allowed = "1 to 40 letters, digits, spaces, dots, underscores and hyphens"
+            raise ScenarioError(f"{place} = {_show(name)}, must be {allowed}")
+    for what, names in [
+        ("steps", [step.name for step in scenario.steps]),
+        ("networks", [run.name for run in scenario.networks]),
+        *((f"networks.{run.name}.defenses", run.defenses) for run in scenario.networks),
+    ]:
+        twice = [name for i, name in enumerate(names) if name in names[:i]]
+        if twice:
+            raise ScenarioError(f"{what}: {_show(twice[0])} is there twice")
     for attack in scenario.attacks:
         if attack not in ATTACKS:
-            raise ScenarioError(
-                f"attacks: unknown attack {attack!r}{_nearest(attack, list(ATTACKS))}"
-            )
+            raise ScenarioError(f"attacks: unknown attack {attack!r}{_nearest(attack, ATTACKS)}")
+    for run in scenario.networks:
+        for defense in run.defenses:
+            if defense not in DEFENSES:
+                near = _nearest(defense, DEFENSES)
+                raise ScenarioError(
+                    f"networks.{run.name}.defenses: unknown defence {defense!r}{near}"
+                )
+        for defense in run.parameters:
+            if defense not in run.defenses:
+                near = _nearest(defense, run.defenses)
+                raise ScenarioError(
+                    f"networks.{run.name}.parameters: {defense!r} is not among its defences{near}"
+                )

@@ -7,10 +7,10 @@ compromised; it sees nothing but what the network gives it.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
-from qisguard.attacks import ATTACKS
 from qisguard.attacks.publisher import Publisher
 from qisguard.identity.descriptor import Address, Identity
 from qisguard.identity.puzzle import Draw
@@ -18,16 +18,16 @@ from qisguard.lab.engine import Engine
 from qisguard.lab.members import Hospital, Members
 from qisguard.lab.results import Curve, NetworkRow, Row, WeightRow
 from qisguard.lab.rows import Cost, Where, answer_row, curve_rows, weight_rows
-from qisguard.lab.scenario import Loaded, NetworkRun, Step, make_defense
+from qisguard.lab.scenario import INSIDERS, SYBILS, Loaded, NetworkRun, Step
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
 from qisguard.node.operations import Published, Retrieved
 from qisguard.node.store import Store
 from qisguard.outcomes.packet import Body, OutcomePacket, sign_packet
-from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
+from qisguard.outcomes.synthesis import synthesize
 from qisguard.outcomes.template import Template
 from qisguard.outcomes.weighing import weigh
-from qisguard.plugins import Attack, Behaviour, Defense, Insider, Settings, Tunes, World
+from qisguard.plugins import Behaviour, Insider, World
 from qisguard.trail.log import Trail
 
 MakeStore = Callable[[str], Store]
@@ -65,23 +65,13 @@ class Story:
 
     def __init__(self, setting: Setting, run: NetworkRun, engine: Engine) -> None:
         loaded = setting.loaded
-        context = {"roster": setting.members.roster, "template": setting.template}
         self._setting = setting
         self._run = run
         self._engine = engine
         self._rng = random.Random(f"attack {setting.seed}")
-        self._defenses: list[Defense] = [
-            make_defense(name, run.parameters.get(name, {}), context) for name in run.defenses
-        ]
-        settings = Settings(loaded.node, SynthesisConfig(horizon=loaded.scenario.question.horizon))
-        for defense in self._defenses:
-            if isinstance(defense, Tunes):
-                settings = defense.tune(settings)
-        self._settings = settings
-        self._attacks: dict[str, Attack] = {
-            name: ATTACKS[name](**parameters)
-            for name, parameters in loaded.scenario.attacks.items()
-        }
+        self._defenses = loaded.defenses(run, setting.members.roster)
+        self._settings = loaded.settings(run, self._defenses)
+        self._attacks = loaded.attacks()
         self._keys = setting.template.expand(loaded.scenario.question.values)
         self._homes: dict[str, list[Node]] = {}
         self._sybils: list[Node] = []
@@ -159,9 +149,7 @@ class Story:
             nodes = self._homes[hospital.name]
             for index, node in enumerate(nodes):
                 packets = hospital.packets[index :: len(nodes)]
-                handles += self._engine.act(
-                    node, lambda now, node=node, packets=packets: node.publish(packets, now)
-                )
+                handles += self._engine.act(node, partial(node.publish, packets))
         results = await self._engine.finish(handles)
         return [result for result in results if isinstance(result, Published)]
 
@@ -177,9 +165,9 @@ class Story:
             await self._flood(self._setting.members.sybils[len(self._sybils) : step.sybils])
 
     async def _flood(self, pool: Sequence[Identity]) -> None:
-        attack = self._attacks["sybil_poisoning"]
+        attack = self._attacks[SYBILS]
         seeds = [node.me for node in self._nodes()[:3]]
-        fresh = []
+        fresh: list[Node] = []
         for recruit in attack.recruit(self._world(()), pool, self._rng):
             if recruit.identity is None:
                 continue
@@ -192,7 +180,7 @@ class Story:
         self._sybils += fresh
 
     async def _break_into(self, hospitals: Sequence[Hospital]) -> None:
-        attack = self._attacks["compromised_hospital"]
+        attack = self._attacks[INSIDERS]
         insiders = tuple(
             Insider(h.name, h.identities[0].id, h.author, self._current[h.name]) for h in hospitals
         )
@@ -221,12 +209,12 @@ class Story:
         newest = real | {packet.case: packet for packet in corrections if packet.case in real}
         self._current[hospital.name] = tuple(newest.values())
         node = self._homes[hospital.name][0]
-        handles = self._engine.act(node, lambda now: node.publish(corrections, now))
+        handles = self._engine.act(node, partial(node.publish, corrections))
         await self._engine.finish(handles)
 
     def _world(self, insiders: tuple[Insider, ...]) -> World:
         setting = self._setting
-        target, other = setting.template.arms
+        target, other = setting.loaded.scenario.question.arms
         if setting.truth == other:
             target, other = other, target
         wanted = set(self._keys)
@@ -254,9 +242,7 @@ class Story:
         engine, setting = self._engine, self._setting
         reader = self._homes[setting.members.hospitals[-1].name][0]
         started, sent = engine.now(), engine.measures()["datagrams"]
-        results = await engine.finish(
-            engine.act(reader, lambda now: reader.retrieve(self._keys, now))
-        )
+        results = await engine.finish(engine.act(reader, partial(reader.retrieve, self._keys)))
         seconds, datagrams = engine.now() - started, engine.measures()["datagrams"] - sent
         found = [result for result in results if isinstance(result, Retrieved)]
         packets = [packet for result in found for packet in result.packets.values()]
@@ -271,7 +257,7 @@ class Story:
             setting.members.roster,
             self._settings.synthesis,
             self._defenses,
-            arms=setting.template.arms,
+            arms=setting.loaded.scenario.question.arms,
             today=engine.clock.day(engine.now()),
             first_seen=first_seen,
         )
@@ -283,11 +269,11 @@ class Story:
                 packets,
                 setting.members.roster,
                 self._defenses,
-                setting.template.arms,
+                setting.loaded.scenario.question.arms,
                 engine.clock.day(engine.now()),
                 first_seen,
             )
-            self._told.curves += curve_rows(where, weighed, setting.template.arms)
+            self._told.curves += curve_rows(where, weighed, setting.loaded.scenario.question.arms)
             self._told.weights += weight_rows(where, weighed, self._broken)
 
 

@@ -20,7 +20,14 @@ class Stranger:
     """One side of sessions with single nodes; ``heard`` collects what they said, decrypted."""
 
     def __init__(
-        self, identity: Identity, network: Network, address: Address, *, clock: Clock, draw: Draw
+        self,
+        identity: Identity,
+        network: Network,
+        address: Address,
+        *,
+        clock: Clock,
+        draw: Draw,
+        config: NodeConfig = NodeConfig(),  # noqa: B008 frozen, so one default serves all
     ) -> None:
         self.address = address
         self.identity = identity
@@ -29,7 +36,7 @@ class Stranger:
         today = clock.day(0.0)
         self.sessions = Sessions(
             identity,
-            NodeConfig(),
+            config,
             draw,
             verify,
             lambda data: open_descriptor(data, network),
@@ -56,7 +63,7 @@ class Stranger:
         return self.heard[heard:]
 
     def deliver(self, node: Node, now: float) -> None:
-        """Carry what is under way between the two, both ways; the rest of the world hears nothing."""
+        """Carry what is under way between the two; the rest of the world hears nothing."""
         for data, _ in self.sessions.outbox:
             node.receive_datagram(data, self.address, now)
         self.sessions.outbox.clear()

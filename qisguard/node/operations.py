@@ -111,10 +111,8 @@ def replicas(
     if not config.roster_replicas or around.roster is None:
         found = yield from find(around, place, start)
         return found[: config.replica_count]
-    wanted = roster_replicas(
-        around.roster, place, config.replica_count, config.replicas_per_issuer
-    )
-    known = {identifier: around.known(identifier) for identifier in wanted}
+    wanted = roster_replicas(around.roster, place, config.replica_count, config.replicas_per_issuer)
+    known: dict[NodeId, Contact | None] = {i: around.known(i) for i in wanted}
     if not all(known.values()):  # the roster names the replicas; a look-up finds their addresses
         for contact in (yield from find(around, place, start)):
             known[contact.id] = known.get(contact.id) or contact
@@ -122,7 +120,7 @@ def replicas(
         if known[identifier] is None:
             nearby = yield from find(around, identifier, start)
             known[identifier] = next((c for c in nearby if c.id == identifier), None)
-    return [contact for identifier in wanted if (contact := known[identifier])]
+    return [held for identifier in wanted if (held := known[identifier])]
 
 
 def roster_replicas(roster: Roster, place: NodeId, count: int, per_issuer: int) -> list[NodeId]:

@@ -269,9 +269,7 @@ class Sessions:
         if not -0.001 <= age <= self._config.cookie_lifetime:
             self._counts["dropped: cookie too old"] += 1
             return
-        if not compare_digest(
-            auth.cookie, self._bake(auth.nonce, auth.ephemeral, source, stamp)
-        ):
+        if not compare_digest(auth.cookie, self._bake(auth.nonce, auth.ephemeral, source, stamp)):
             self._counts["dropped: cookie of another"] += 1
             return
         transcript = sha256(AUTH_TAG + self._me + auth.unsigned()).digest()

@@ -127,9 +127,7 @@ class MemoryStore:
                 return None
             return Rejected("equivocation" if known is not None else "older sequence")
         size = self._group_sizes[group]
-        if highest is None and (
-            refusal := self._limits.refuse_packet(len(self._highest), size)
-        ):
+        if highest is None and (refusal := self._limits.refuse_packet(len(self._highest), size)):
             return refusal
         if known is None and (refusal := self._make_room(place, group)):
             return refusal

@@ -146,12 +146,12 @@ def decode(data: bytes) -> Datagram:
         return Cookie(*_COOKIE.unpack(data)[2:])
     if kind == AUTH:
         fields = _unpack(_AUTH, data, "auth")
-        descriptor, signature = _split(data, _AUTH.size, fields.pop(), "auth")
-        return Auth(*fields, descriptor, signature)
+        fields += _split(data, _AUTH.size, fields.pop(), "auth")
+        return Auth(*fields)
     if kind == ACCEPT:
         fields = _unpack(_ACCEPT, data, "accept")
-        descriptor, signature = _split(data, _ACCEPT.size, fields.pop(), "accept")
-        return Accept(*fields, descriptor, signature)
+        fields += _split(data, _ACCEPT.size, fields.pop(), "accept")
+        return Accept(*fields)
     raise DecodeError(f"datagram: kind {kind}, must be 1 to 5")
 
 
