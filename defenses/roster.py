@@ -30,7 +30,7 @@ class RosterRouting:
         breaks="capture of a key by chosen ids; misrouting by strangers",
         source="design, section 3 (Replicas); Castro et al., OSDI 2002, section 3 (certified ids)",
         seen="strangers counted as 'not admitted: not on the roster'",
-        limits="needs a signed roster; members can still misroute; a stale roster refuses newcomers",
+        limits="needs a signed roster; members can misroute; a stale roster refuses newcomers",
     )
 
     def tune(self, settings: Settings) -> Settings:

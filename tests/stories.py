@@ -61,6 +61,7 @@ first_day = "2026-01-01"
 rate = 86400.0
 enrolled_days = [200, 2000]
 [question]
+text = "Therapy or not?"
 template = "breast-cancer"
 arms = ["hormone", "no-hormone"]
 horizon = 730

@@ -52,8 +52,10 @@ def demo(
 
 def _next(out: Path) -> list[tuple[str, str]]:
     """Return what to type after a demo, and what it does."""
-    return [
+    commands = [
         (f"qisguard audit {out}/trails/* --trust {out}/policy", "verify every trail yourself"),
         (f"qisguard audit {out}/damaged/* --trust {out}/policy", "see a damaged one caught"),
-        (f"xdg-open {out}/report.html", "the report, in a browser (macOS: open)"),
     ]
+    if (out / "report.html").exists():
+        commands.append((f"xdg-open {out}/report.html", "the report (macOS: open)"))
+    return commands

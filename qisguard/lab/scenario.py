@@ -270,9 +270,8 @@ def _fill(
 
 
 def _links(values: dict[str, Any]) -> Links:
-    known = ["latency", "loss_ratio"]
     for key in values:
-        if key not in known:
+        if key not in (known := ("latency", "loss_ratio")):
             raise ScenarioError(f"network.links: unknown key {key!r}{_nearest(key, known)}")
     latency = values.get("latency", [0.005, 0.025])
     loss = values.get("loss_ratio", 0.0)

@@ -143,12 +143,12 @@ class Story:
         return lambda now: [node.join(seeds, now)]
 
     async def _publish(self) -> list[Published]:
-        """Publish every honest packet, half of them from each node of its hospital."""
+        """Publish every honest packet; a hospital's nodes share its keys between them."""
         handles = []
         for hospital in self._setting.members.hospitals:
             nodes = self._homes[hospital.name]
             for index, node in enumerate(nodes):
-                packets = hospital.packets[index :: len(nodes)]
+                packets = [p for p in hospital.packets if p.key[-1] % len(nodes) == index]
                 handles += self._engine.act(node, partial(node.publish, packets))
         results = await self._engine.finish(handles)
         return [result for result in results if isinstance(result, Published)]
