@@ -39,9 +39,14 @@ def scenario(
     issuers: int = 6,
     nodes_per_issuer: int = 1,
     loss_ratio: float = 0.0,
+    tries: int = 3,
     defended: Sequence[str] = ALL_DEFENSES,
 ) -> bytes:
     """Return a scenario file with two networks, ``undefended`` and ``defended``."""
+    node = (
+        f"k = 8, replica_count = 3, request_tries = {tries}, handshake_tries = {tries}, "
+        "auths_per_second = 5000.0, requests_per_second = 20000.0"
+    )
     told = "\n".join(
         f'[[steps]]\nname = "{name}"\nsybils = {sybils}\nhospitals = {hospitals}'
         for name, sybils, hospitals in steps
@@ -54,7 +59,7 @@ issuers = {issuers}
 nodes_per_issuer = {nodes_per_issuer}
 static_puzzle_bits = 2
 dynamic_puzzle_bits = 2
-node = {{ k = 8, replica_count = 3, auths_per_second = 5000.0, requests_per_second = 20000.0 }}
+node = {{ {node} }}
 links = {{ loss_ratio = {loss_ratio} }}
 [clock]
 first_day = "2026-01-01"

@@ -5,7 +5,6 @@ import random
 import pytest
 
 from qisguard.identity.keys import KeyPair
-from qisguard.lab.campaign import sybil_pool
 from qisguard.lab.cohort import assign
 from qisguard.lab.members import make_members, price
 from qisguard.lab.scenario import load_scenario
@@ -80,10 +79,3 @@ def test_wards_must_be_as_many_as_hospitals() -> None:
     wards = assign(cohort(), 5, random.Random(1))
     with pytest.raises(ValueError, match="argument"):
         make_members(loaded, loaded.template, wards, (), draw(1), random.Random(1))
-
-
-def test_the_sybil_pool_is_the_same_for_equal_arguments_and_solved_the_static_puzzle() -> None:
-    pool = sybil_pool(4, 6)
-    assert pool == sybil_pool.__wrapped__(4, 6)
-    assert sybil_pool(4, 3) == pool[:3]
-    assert len({key.public for key in pool}) == 6

@@ -17,6 +17,7 @@ from qisguard.node.messages import Reply, Request
 from qisguard.node.node import Node
 from qisguard.node.operations import roster_replicas
 from qisguard.node.routing import Contact
+from qisguard.plugins import Clock
 from tests.builders import (
     DAY,
     NETWORK,
@@ -206,7 +207,7 @@ def _foreign(request: Request, honest: Reply) -> Reply | None:
 @pytest.mark.parametrize("edit", [_garbage, _hide, _list_without_end, _withhold, _mute, _foreign])
 def test_liars_hide_and_add_nothing_while_one_replica_is_honest(edit: Edit) -> None:
     async def story() -> None:
-        config = NodeConfig(k=6, replica_count=5, listing_max=5, packets_per_key_max=300)
+        config = NodeConfig(k=6, replica_count=5, listing_max=1, packets_per_key_max=300)
         engine = make_engine(9)
         nodes = await make_crowd(engine, 10, config)
         await publish(engine, nodes[0], PACKETS)
@@ -492,3 +493,10 @@ def test_an_identity_in_another_network_opens_no_session() -> None:
     with pytest.raises(ScenarioError):
         stranger.greet(node, 0.0)
     assert NETWORK.id != other.id
+
+
+def test_an_identity_whose_descriptor_expired_opens_no_session() -> None:
+    node = make_node(0, clock=Clock(first_day=DAY + 366))
+    with pytest.raises(ScenarioError):
+        make_stranger(1).greet(node, 0.0)
+    assert node.counts["dropped: IdentityError"] >= 1

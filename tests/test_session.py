@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -522,16 +522,12 @@ def test_an_ephemeral_of_low_order_opens_nothing() -> None:
     assert len(server.sessions) == 0
 
 
-def test_expired_descriptors_open_nothing() -> None:
+def test_a_client_without_a_valid_descriptor_opens_nothing() -> None:
     pair = Pair()
     pair.client.sessions.descriptor = b"x" * 100
     pair.connect()
     assert not pair.is_open
     assert pair.server.counts["dropped: DecodeError"] >= 1
-
-
-def _datagrams(pair: Pair) -> Iterator[bytes]:
-    yield from pair.seen
 
 
 def test_a_restarted_server_forgets_and_a_new_handshake_works() -> None:
@@ -540,7 +536,7 @@ def test_a_restarted_server_forgets_and_a_new_handshake_works() -> None:
     pair.server = Side(SERVER, NodeConfig(), seed=9)
     pair.server.take(pair.client.says(pair.server, b"lost"), pair.client.address, 0.0)
     assert pair.server.counts["dropped: no such session"] == 1
-    for data in _datagrams(pair):
+    for data in pair.seen:
         pair.server.take(data, pair.client.address, 0.0)
     assert len(pair.server.sessions) == 0
     pair.connect()

@@ -93,6 +93,17 @@ class Model:
         return (row.place, row.packet.author, row.packet.case)
 
 
+PUTS = st.tuples(
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.integers(1, 12),
+    st.integers(1, 2),
+    st.integers(0, 3),
+    st.sampled_from(["a", "b", "none"]),
+)
+"""Author, case, sequence, time, days until expiry, group."""
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Everything that can be asked of a store, of both, with the model beside them."""
 
@@ -102,23 +113,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.stores: list[Store] = [MemoryStore(CAPS), SqliteStore(":memory:", CAPS)]
         self.today = DAY
 
-    @rule(
-        key=st.integers(0, 1),
-        author=st.integers(0, 2),
-        case=st.integers(0, 2),
-        seq=st.integers(1, 12),
-        time=st.integers(1, 2),
-        days=st.integers(0, 3),
-        group=st.sampled_from(["a", "b", "none"]),
-    )
-    def put(
-        self, key: int, author: int, case: int, seq: int, time: int, days: int, group: str
-    ) -> None:
-        """Put one packet into all three."""
-        packet = make_packet(author, case, seq, key=key, time=time, exp=DAY + days)
-        expected = self.model.put(PLACES[key], packet, group, self.today)
-        for store in self.stores:
-            assert store.put(PLACES[key], packet, group, self.today) == expected
+    @rule(key=st.integers(0, 1), puts=st.lists(PUTS, min_size=1, max_size=8))
+    def put(self, key: int, puts: list[tuple[int, int, int, int, int, str]]) -> None:
+        """Put packets into all three."""
+        for author, case, seq, time, days, group in puts:
+            packet = make_packet(author, case, seq, key=key, time=time, exp=DAY + days)
+            expected = self.model.put(PLACES[key], packet, group, self.today)
+            for store in self.stores:
+                assert store.put(PLACES[key], packet, group, self.today) == expected
 
     @rule(
         key=st.integers(0, 1),

@@ -135,6 +135,14 @@ def test_a_message_out_of_its_bounds_is_refused(fields: list[object]) -> None:
         messages.decode(msgspec.msgpack.encode(fields))
 
 
+@pytest.mark.parametrize("text", [b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80"])
+def test_text_that_is_not_utf_8_is_refused(text: bytes) -> None:
+    field = bytes([0xA0 | len(text)]) + text
+    for plaintext in (b"\x93\x15\x01" + field, b"\x93\x12\x01\x91" + field):
+        with pytest.raises(DecodeError):
+            messages.decode(plaintext)
+
+
 @given(host=st.one_of(of_size(4), of_size(16)))
 def test_hosts_round_trip(host: bytes) -> None:
     assert messages.pack_host(messages.unpack_host(host)) == host

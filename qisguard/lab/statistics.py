@@ -23,7 +23,8 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
     if not 0 <= successes <= trials:
         raise ValueError(f"successes = {successes}, must be 0 to trials = {trials}")
     estimate = successes / trials if trials else 0.5
-    return Interval(estimate, *score_interval(estimate, trials, _normal(level)))
+    low, high = score_interval(estimate, trials, _normal(level))
+    return Interval(estimate, min(low, estimate), max(high, estimate))  # rounding at 0 and 1
 
 
 def paired_difference(

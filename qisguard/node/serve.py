@@ -102,14 +102,14 @@ class Server:
             return "another key than the record's"
         if packet.body.exp < today:
             return "expired"
+        if self._store.get(place, packet.digest):
+            return ""  # a refresh or a repeated request: kept already, and in the trail already
         if self._accepts:
             held_data = self._store.current(place, packet.author, packet.case)
             held = self._checks.packet(held_data) if held_data else None
             for rule in self._accepts:
                 if refusal := rule.accept(packet, held, today):
                     return refusal.reason[:64]
-        if self._store.get(place, packet.digest):
-            return ""  # a refresh: kept already, and in the trail already
         issuer = self._roster.by_author.get(packet.author) if self._roster else None
         if refusal := self._store.put(place, packet, issuer.name if issuer else NONE, today):
             return refusal.reason

@@ -1,0 +1,178 @@
+"""Attacks and laboratories stay on this machine, whatever a peer says and an attack wants."""
+
+import ast
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qisguard.identity.ids import NodeId, from_bytes, placement, to_bytes
+from qisguard.lab.live import LiveEngine
+from qisguard.node.config import NodeConfig
+from qisguard.node.messages import FindNode, Nodes, Reply, Request, pack_host
+from qisguard.node.node import Node
+from qisguard.plugins import Send
+from qisguard.transport.udp import UdpDriver, is_loopback
+from tests.builders import CLOCK, find, make_crowd, make_key
+
+ROOT = Path(__file__).parents[1]
+ELSEWHERE = ("192.0.2.1", "198.51.100.7", "10.1.2.3", "2001:db8::1", "255.255.255.255", "0.0.0.0")
+CONFIG = NodeConfig(
+    k=6, replica_count=3, handshake_timeout=0.1, request_timeout=0.1, handshake_tries=2
+)
+SENDING = {"socket", "asyncio", "ssl", "select", "selectors", "socketserver", "http", "urllib"}
+SENDING |= {"ftplib", "smtplib", "telnetlib", "xmlrpc", "requests", "httpx", "aiohttp", "scapy"}
+SENDING |= {"subprocess", "multiprocessing", "threading", "ctypes"}
+
+
+@dataclass
+class _Guide:
+    """Names contacts that are closer than any, all at addresses outside this machine."""
+
+    hosts: tuple[str, ...]
+
+    def answer(
+        self, node: Node, sender: NodeId, request: Request, honest: Reply, now: float
+    ) -> Reply | None:
+        if not isinstance(request, FindNode):
+            return honest
+        near = [NodeId(from_bytes(request.target) ^ at) for at in range(1, len(self.hosts) + 1)]
+        hosts = [pack_host(host) for host in self.hosts]
+        return Nodes(
+            request.number, [(to_bytes(i), h, 4_000) for i, h in zip(near, hosts, strict=True)]
+        )
+
+    def act(self, node: Node, now: float) -> float | None:
+        return None
+
+
+@pytest.fixture
+def destinations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every host that any socket of this process sends a datagram to."""
+    hosts: list[str] = []
+    original = socket.socket.sendto
+
+    def sendto(self: socket.socket, data: bytes, address: tuple[str, int]) -> int:
+        hosts.append(address[0])
+        return original(self, data, address)
+
+    monkeypatch.setattr(socket.socket, "sendto", sendto)
+    return hosts
+
+
+def test_nothing_is_sent_to_addresses_that_a_lying_peer_hands_out(destinations: list[str]) -> None:
+    async def story() -> None:
+        engine = LiveEngine(CLOCK)
+        try:
+            nodes = await make_crowd(engine, 4, CONFIG)
+            for liar in nodes[1:]:
+                liar.corrupt(_Guide(ELSEWHERE))
+            assert engine.measures()["refused"] == 0
+            await find(engine, nodes[0], placement(make_key(0)))
+            assert engine.measures()["refused"] >= len(ELSEWHERE)
+        finally:
+            engine.close()
+
+    asyncio.run(story())
+    assert set(destinations) == {"127.0.0.1"}
+
+
+def test_an_attackers_own_node_is_held_back_like_everybody_elses(destinations: list[str]) -> None:
+    class _Outward:
+        """An endpoint that wants to send to the outside and nowhere else."""
+
+        def __init__(self) -> None:
+            self.left = [Send(b"attack", (host, 9)) for host in ELSEWHERE]
+
+        def receive_datagram(self, data: bytes, source: Any, now: float) -> None: ...
+        def handle_timer(self, now: float) -> None: ...
+        def flush(self) -> None: ...
+
+        def next_timer(self) -> float | None:
+            return None
+
+        def effects(self) -> list[Send]:
+            effects, self.left = self.left, []
+            return effects
+
+    async def story() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            driver = UdpDriver(_Outward(), sock, lambda: 0.0, is_loopback)
+            assert (driver.refused, driver.sent) == (len(ELSEWHERE), 0)
+            driver.close()
+
+    asyncio.run(story())
+    assert destinations == []
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+def test_an_address_outside_this_machine_is_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.255.255.254", "::1"])
+def test_an_address_of_this_machine_is_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "0x7f.1",
+        "127.1",
+        "127.0.0.1 ",
+        "127.0.0.1.example",
+        "2130706433",
+        "",
+        "::",
+        "x",
+    ],
+)
+def test_a_name_that_somebody_would_have_to_resolve_is_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+# --- what may be imported where -----------------------------------------------------------------
+def _modules(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the first part of every module that a file imports, wherever it does."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if name in ("__import__", "import_module", "exec", "eval", "compile"):
+                names.add(f"{name}()")
+    return names
+
+
+@pytest.mark.parametrize("path", _modules("attacks", "defenses"), ids=lambda path: path.stem)
+def test_no_attack_and_no_defence_can_open_a_socket_or_start_a_process(path: Path) -> None:
+    found = _imports(path)
+    assert not found & SENDING
+    assert not {name for name in found if name.endswith("()")}
+
+
+def test_only_the_transport_imports_sockets_and_event_loops() -> None:
+    core = [p for p in _modules("qisguard") if not p.is_relative_to(ROOT / "qisguard" / "lab")]
+    core += _modules("attacks", "defenses", "audit", "reports")
+    users = {p.relative_to(ROOT).parts[:2] for p in core if _imports(p) & {"socket", "asyncio"}}
+    assert users == {("qisguard", "transport")}
+
+
+def test_in_the_laboratory_only_the_engine_and_the_campaign_run_an_event_loop() -> None:
+    users = {p.name: _imports(p) & {"socket", "asyncio"} for p in _modules("qisguard/lab")}
+    assert {name: used for name, used in users.items() if used} == {
+        "live.py": {"asyncio"},
+        "campaign.py": {"asyncio"},
+    }
