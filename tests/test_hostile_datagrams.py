@@ -99,8 +99,7 @@ def test_operations_end_whatever_the_only_peer_replies(data: st.DataObject) -> N
         node.handle_timer(now)
         node.flush()
         node.effects()
-    assert not node._pending
-    assert not node._queued
+    assert not len(node._requests)
 
 
 def test_the_fuzzer_finds_nothing_in_its_short_form() -> None:

@@ -439,8 +439,7 @@ def test_no_contacts_that_a_peer_names_keep_a_look_up_from_ending(
         assert now < 120.0
         node.handle_timer(now)
         node.effects()
-    assert not node._pending
-    assert not node._queued
+    assert not len(node._requests)
     assert node.sessions.next_timer() is None
 
 
@@ -450,7 +449,7 @@ def test_nothing_is_left_of_requests_that_could_not_be_sent() -> None:
     node.join(far, 0.0)
     while node.is_busy:
         node.handle_timer(node.next_timer() or 0.0)
-    assert not node._queued
+    assert not node._requests._queued
     assert node.counts["requests refused here"] > 0
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from qisguard.identity.descriptor import Address, open_descriptor
 from qisguard.identity.keys import verify
 from qisguard.node import wire
+from qisguard.node.channel import COUNTER_MAX, REPLAY_WINDOW, Session
 from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
-from qisguard.node.session import COUNTER_MAX, REPLAY_WINDOW, Opened, Plain, Session, Sessions
+from qisguard.node.session import Opened, Plain, Sessions
 from tests.builders import DAY, NETWORK, address_of, draw, make_identity
 
 CLIENT, SERVER, OTHER = 0, 1, 2

@@ -26,6 +26,13 @@ def test_wilson_matches_the_published_examples(
     assert found.estimate == successes / trials
 
 
+@pytest.mark.parametrize("trials", range(1, 60))
+def test_a_proportion_lies_in_its_interval_and_the_interval_in_0_to_1(trials: int) -> None:
+    for successes in range(trials + 1):
+        found = wilson(successes, trials)
+        assert 0 <= found.low <= found.estimate <= found.high <= 1
+
+
 def test_no_trials_say_nothing_and_impossible_counts_are_refused() -> None:
     assert (wilson(0, 0).low, wilson(0, 0).high) == (0.0, 1.0)
     for successes, trials in ((-1, 5), (6, 5)):

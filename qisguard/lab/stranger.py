@@ -10,9 +10,10 @@ from qisguard.identity.descriptor import Address, Identity, open_descriptor
 from qisguard.identity.keys import verify
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import Draw
+from qisguard.node.channel import Session
 from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
-from qisguard.node.session import Plain, Session, Sessions
+from qisguard.node.session import Plain, Sessions
 from qisguard.plugins import Clock
 
 

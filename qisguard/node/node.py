@@ -2,17 +2,15 @@
 
 - Sans-IO: datagrams, time and randomness come in as arguments, effects and events go out.
 - ``flush`` makes durable what the pending effects acknowledge; engines call it before they send.
-- Requests wait for their peer's session, are repeated when no reply comes, and end in silence after
-  a bounded number of tries.
+- Operations are generators; the node feeds them one answer at a time, so their order is the only
+  thing that decides what happens.
 """
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from qisguard.errors import DecodeError
 from qisguard.identity.descriptor import Address, Descriptor, Identity
@@ -22,15 +20,17 @@ from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Roster
 from qisguard.node import messages, operations
 from qisguard.node.budget import Budgets
+from qisguard.node.channel import Session
 from qisguard.node.checks import Checks
 from qisguard.node.config import NodeConfig
 from qisguard.node.lookup import Filter
 from qisguard.node.messages import Reply, Request
-from qisguard.node.operations import Ask, Operation
+from qisguard.node.operations import Answered, Operation
 from qisguard.node.record import sign_record
+from qisguard.node.requests import Requests
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.node.serve import Server
-from qisguard.node.session import Opened, Session, Sessions
+from qisguard.node.session import Opened, Sessions
 from qisguard.node.store import Store
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Accepts, Admits, Behaviour, Clock, Defense, Routes, Send
@@ -50,17 +50,6 @@ class Done:
 
     id: int
     value: object
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A request that waits for its reply."""
-
-    operation: int
-    contact: Contact
-    request: Request
-    deadline: float
-    tries: int = 0
 
 
 class Node:
@@ -115,14 +104,10 @@ class Node:
             network.id, config, self.table, store, roster, accepts, checks, clock.day, self.counts
         )
         self._budgets = Budgets(config.requests_per_second, config.addresses_tracked_max)
-        self._effects: list[Send] = []
         self._events: list[Done] = []
         self._operations: dict[int, Operation[object]] = {}
         self._operation_count = 0
-        self._number = 0
-        self._pending: OrderedDict[int, _Pending] = OrderedDict()
-        self._queued: dict[NodeId, list[_Pending]] = {}
-        self._ready: deque[tuple[int, operations.Answered | None]] = deque()
+        self._requests = Requests(config, self.sessions, self.table, self.counts)
         self._record_seq = 0
         self._next_checkpoint = CHECKPOINT_PERIOD
         self._next_expiry = EXPIRY_PERIOD
@@ -196,24 +181,11 @@ class Node:
                 self._meet(event.session, now)
             self._receive_message(event.session, event.data, now)
         self._run_ready(now)
-        self._collect()
 
     def handle_timer(self, now: float) -> None:
         """Repeat or give up what is due, let a behaviour act, sign a checkpoint."""
         self._now = now
-        for peer, address in self.sessions.handle_timer(now):
-            self.counts["handshakes failed"] += 1
-            for pending in self._queued.pop(peer, []):
-                if pending.contact.address == address:
-                    self._give_up(pending)
-                else:  # a handshake at another address is still under way
-                    self._queued.setdefault(peer, []).append(pending)
-        while self._pending:
-            number, pending = next(iter(self._pending.items()))
-            if pending.deadline > now:
-                break
-            del self._pending[number]
-            self._retry(pending, now)
+        self._requests.handle_timer(now)
         if self.behaviour and self._next_act is not None and self._next_act <= now:
             self._next_act = self.behaviour.act(self, now)
         if self._next_checkpoint <= now:
@@ -225,15 +197,12 @@ class Node:
             self._next_expiry = now + EXPIRY_PERIOD
             self._store.expire(self.clock.day(now), int(now))
         self._run_ready(now)
-        self._collect()
 
     def next_timer(self) -> float | None:
         """Return the earliest time at which something is due."""
         times = [self._next_checkpoint, self._next_expiry]
-        if self._pending:
-            times.append(next(iter(self._pending.values())).deadline)
-        if (handshake := self.sessions.next_timer()) is not None:
-            times.append(handshake)
+        if (request := self._requests.next_timer()) is not None:
+            times.append(request)
         if self._next_act is not None:
             times.append(self._next_act)
         return min(times)
@@ -251,8 +220,8 @@ class Node:
 
     def effects(self) -> Sequence[Send]:
         """Return and forget what is to be sent."""
-        effects, self._effects = self._effects, []
-        return effects
+        outbox, self.sessions.outbox = self.sessions.outbox, []
+        return [Send(data, address) for data, address in outbox]
 
     def events(self) -> Sequence[Done]:
         """Return and forget what operations ended with."""
@@ -265,8 +234,7 @@ class Node:
         contact = Contact(session.peer, session.address)
         if refusal := self.table.heard_from(contact, now):
             self.counts[f"not admitted: {refusal.reason}"] += 1
-        for pending in self._queued.pop(session.peer, []):
-            self._send_request(pending, session, now)
+        self._requests.session_opened(session, now)
 
     def _receive_message(self, session: Session, data: bytes, now: float) -> None:
         try:
@@ -277,7 +245,7 @@ class Node:
         if isinstance(message, Request):
             self._receive_request(session, message, now)
         else:
-            self._receive_reply(session, message)
+            self._requests.receive_reply(session, message)
 
     def _receive_request(self, session: Session, request: Request, now: float) -> None:
         if not self._budgets.spend(session.peer, now):
@@ -288,101 +256,44 @@ class Node:
         if self.behaviour and reply is not None:
             reply = self.behaviour.answer(self, session.peer, request, reply, now)
         if reply is not None:
-            self._transmit(session, messages.encode(reply))
-
-    def _receive_reply(self, session: Session, reply: Reply) -> None:
-        pending = self._pending.get(reply.number)
-        if pending is None or pending.contact.id != session.peer:
-            self.counts["dropped: reply nobody asked for"] += 1
-            return
-        del self._pending[reply.number]
-        self._ready.append((pending.operation, (session.peer, pending.request, reply)))
-
-    def _transmit(self, session: Session, plaintext: bytes) -> None:
-        self._effects.append(Send(self.sessions.seal(session, plaintext), session.address))
+            self.sessions.send(session, messages.encode(reply))
 
     # --- operations ------------------------------------------------------------------------------
     def _start(self, operation: Operation[object], now: float) -> int:
         self._now = now
         self._operation_count += 1
         self._operations[self._operation_count] = operation
-        self._ready.append((self._operation_count, None))
+        self._resume(self._operation_count, None, now)
         self._run_ready(now)
-        self._collect()
         return self._operation_count
 
     def _run_ready(self, now: float) -> None:
-        """Resume operations until none has an answer left to take."""
-        while self._ready:
-            identifier, answer = self._ready.popleft()
-            operation = self._operations.get(identifier)
-            if operation is None:
-                continue
-            try:
-                asks = next(operation) if answer is None else operation.send(answer)
-            except StopIteration as stop:
-                del self._operations[identifier]
-                self._finish(identifier, stop.value, now)
-                continue
-            for ask in asks:
-                self._ask(identifier, ask, now)
+        """Resume operations until no answer is left to take."""
+        while self._requests.answered:
+            identifier, answer = self._requests.answered.popleft()
+            self._resume(identifier, answer, now)
+
+    def _resume(self, identifier: int, answer: Answered | None, now: float) -> None:
+        operation = self._operations.get(identifier)
+        if operation is None:
+            return
+        try:
+            asks = next(operation) if answer is None else operation.send(answer)
+        except StopIteration as stop:
+            del self._operations[identifier]
+            self._finish(identifier, stop.value, now)
+            return
+        for ask in asks:
+            if ask.contact.id == self.me.id:  # this node is a replica itself: ask without a wire
+                reply = self._server.answer(ask.request, self.descriptor, now)
+                self._requests.answered.append((identifier, (self.me.id, ask.request, reply)))
+            else:
+                self._requests.ask(identifier, ask, now)
 
     def _finish(self, identifier: int, value: object, now: float) -> None:
         if self._trail and isinstance(value, operations.Retrieved) and value.packets:
             self._trail.append(entries.fetch(self.clock.day(now), value.key, value.packets))
         self._events.append(Done(identifier, value))
-
-    def _ask(self, identifier: int, ask: Ask, now: float) -> None:
-        if ask.contact.id == self.me.id:  # this node is among the replicas: ask without a wire
-            reply = self._server.answer(ask.request, self.descriptor, now)
-            self._ready.append((identifier, (self.me.id, ask.request, reply)))
-            return
-        pending = _Pending(identifier, ask.contact, ask.request, 0.0)
-        if session := self.sessions.get(ask.contact.id):
-            self._send_request(pending, session, now)
-        else:
-            self._await_session(pending, now)
-
-    def _await_session(self, pending: _Pending, now: float) -> None:
-        peer = pending.contact.id
-        waiting = len(self._queued.get(peer, ()))
-        if waiting >= self.config.queued_per_peer_max or not self.sessions.connect(
-            peer, pending.contact.address, now
-        ):
-            self.counts["requests refused here"] += 1
-            self._ready.append((pending.operation, (peer, pending.request, None)))
-        else:
-            self._queued.setdefault(peer, []).append(pending)
-
-    def _send_request(self, pending: _Pending, session: Session, now: float) -> None:
-        if not pending.tries:
-            self._number = (self._number + 1) % (1 << 32)
-            pending.request = msgspec.structs.replace(pending.request, number=self._number)
-        pending.tries += 1
-        pending.deadline = now + self.config.request_timeout
-        self._pending[pending.request.number] = pending
-        self._transmit(session, messages.encode(pending.request))
-
-    def _retry(self, pending: _Pending, now: float) -> None:
-        """Repeat a request; before the last try open a new session, the peer may have restarted."""
-        if pending.tries >= self.config.request_tries:
-            self._give_up(pending)
-            return
-        self.counts["requests repeated"] += 1
-        session = self.sessions.get(pending.contact.id)
-        if session and pending.tries == self.config.request_tries - 1:
-            self.sessions.close(session)
-            session = None
-        if session:
-            self._send_request(pending, session, now)
-        else:
-            self._await_session(pending, now)
-
-    def _give_up(self, pending: _Pending) -> None:
-        self.counts["requests unanswered"] += 1
-        self.table.failed(pending.contact)
-        answer = (pending.contact.id, pending.request, None)
-        self._ready.append((pending.operation, answer))
 
     def _open_descriptor(self, data: bytes) -> Descriptor:
         descriptor = self._checks.descriptor(data, self.network)
@@ -411,13 +322,6 @@ class Node:
         if len(near) < self.config.k:
             near += [c for c in self.bootstraps if c.id not in known]
         return near
-
-    def _collect(self) -> None:
-        """Move what the sessions want to send behind what is already pending, in order."""
-        outbox = self.sessions.outbox
-        if outbox:
-            self._effects.extend(Send(data, address) for data, address in outbox)
-            outbox.clear()
 
 
 def _keep(

@@ -21,7 +21,6 @@ from hashlib import blake2b, sha256
 from hmac import compare_digest
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.bindings import (
     crypto_kx_client_session_keys,
     crypto_kx_seed_keypair,
@@ -36,62 +35,16 @@ from qisguard.identity.keys import ACCEPT_TAG, AUTH_TAG
 from qisguard.identity.puzzle import Draw
 from qisguard.node import wire
 from qisguard.node.budget import Budget, Budgets
+from qisguard.node.channel import COUNTER_MAX, Session, bind, nonce_of
 from qisguard.node.config import NodeConfig
 from qisguard.node.messages import pack_host
 from qisguard.outcomes.packet import Verify
 
-REPLAY_WINDOW = 1_024
-"""How far behind the highest counter a datagram may arrive (RFC 6479 uses the same idea)."""
-COUNTER_MAX = 1 << 32
-"""A session is closed and opened anew long before a counter could repeat."""
 SESSIONS_PER_PEER_MAX = 4
 """Both sides may connect at once, and again after a restart that the other has not noticed."""
 
 OpenDescriptor = Callable[[bytes], Descriptor]
 """Checks a peer's descriptor for this network and day; raises QisguardError."""
-
-
-@dataclass(slots=True)
-class Session:
-    """One open session; ``receive_id`` is the name the peer writes on datagrams to us.
-
-    On the server's side it is ``confirmed`` by the client's first sealed message, and not used for
-    sending before that: the Accept may never have arrived.
-    """
-
-    descriptor: Descriptor
-    address: Address
-    receive_id: bytes
-    send_id: bytes
-    receiver: ChaCha20Poly1305 = field(repr=False)
-    sender: ChaCha20Poly1305 = field(repr=False)
-    last: float
-    confirmed: bool
-    accept: bytes = b""
-    counter: int = 0
-    highest: int = -1
-    window: int = 0
-
-    @property
-    def peer(self) -> NodeId:
-        """Return the id that the peer authenticated."""
-        return self.descriptor.id
-
-    def is_fresh(self, counter: int) -> bool:
-        """Return whether a counter is in range and was not seen; costs no crypto."""
-        behind = self.highest - counter
-        if counter >= COUNTER_MAX or behind >= REPLAY_WINDOW:
-            return False
-        return behind < 0 or not self.window >> behind & 1
-
-    def mark(self, counter: int) -> None:
-        """Remember a counter whose datagram was authentic."""
-        ahead = counter - self.highest
-        if ahead > 0:
-            self.window = (self.window << min(ahead, REPLAY_WINDOW) | 1) & (1 << REPLAY_WINDOW) - 1
-            self.highest = counter
-        else:
-            self.window |= 1 << -ahead
 
 
 @dataclass(slots=True)
@@ -188,10 +141,14 @@ class Sessions:
         self.outbox.append((hello, address))
         return True
 
+    def send(self, session: Session, plaintext: bytes) -> None:
+        """Put the datagram that carries ``plaintext`` to the session's peer into the outbox."""
+        self.outbox.append((self.seal(session, plaintext), session.address))
+
     def seal(self, session: Session, plaintext: bytes) -> bytes:
         """Return the datagram that carries ``plaintext`` to the session's peer."""
         header = wire.seal_header(session.send_id, session.counter)
-        nonce = _nonce(session.counter)
+        nonce = nonce_of(session.counter)
         session.counter += 1
         if session.counter >= COUNTER_MAX:
             self.close(session)
@@ -303,7 +260,7 @@ class Sessions:
         final = sha256(ACCEPT_TAG + transcript + auth.signature + accept.unsigned()).digest()
         datagram = accept.unsigned() + self._identity.key.sign(ACCEPT_TAG, final)
         session = Session(
-            descriptor, source, receive_id, auth.session, *_bind(keys, final), now, False, datagram
+            descriptor, source, receive_id, auth.session, *bind(keys, final), now, False, datagram
         )
         self._accepted[transcript + auth.signature] = session
         while len(self._accepted) > self._config.handshakes_open_max:
@@ -359,7 +316,7 @@ class Sessions:
             return None
         self._forget(handshake)
         names = (handshake.session, accept.server_session)
-        session = Session(descriptor, source, *names, *_bind(keys, final), now, True)
+        session = Session(descriptor, source, *names, *bind(keys, final), now, True)
         self._add(session)
         self._by_peer[session.peer] = session
         return Opened(session)
@@ -374,7 +331,7 @@ class Sessions:
             self._counts["dropped: replayed or stale counter"] += 1
             return None
         try:
-            nonce = _nonce(sealed.counter)
+            nonce = nonce_of(sealed.counter)
             plaintext = session.receiver.decrypt(nonce, sealed.ciphertext, sealed.header)
         except InvalidTag:
             self._counts["dropped: seal broken"] += 1
@@ -410,14 +367,3 @@ class Sessions:
 def _payer(host: str) -> bytes:
     """Return whose budget pays: an IPv4 address, or the /64 that one IPv6 site owns."""
     return pack_host(host)[:8]
-
-
-def _bind(keys: tuple[bytes, bytes], final: bytes) -> tuple[ChaCha20Poly1305, ChaCha20Poly1305]:
-    """Return receiver and sender under keys bound to the transcript of the whole handshake."""
-    receive, send = (blake2b(final, key=key, digest_size=32).digest() for key in keys)
-    return ChaCha20Poly1305(receive), ChaCha20Poly1305(send)
-
-
-def _nonce(counter: int) -> bytes:
-    """Return the 12-byte nonce of a counter: each key seals each counter once."""
-    return struct.pack("!IQ", 0, counter)
