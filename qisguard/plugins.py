@@ -7,8 +7,8 @@
 3. The engine calls ``flush()`` before it performs effects: nothing is acknowledged that is not
    durable.
 4. Plug-ins are frozen values: parameters are fields; state, time and ``rng`` are arguments.
-5. Registries are dict literals: ``attacks.ATTACKS``, ``defenses.DEFENSES``, ``lab.ENGINES``,
-   ``reports.RENDERERS``, ``audit.CHECKS``.
+5. Registries are dict literals: ``attacks.ATTACKS``, ``defenses.DEFENSES``, ``reports.RENDERERS``,
+   ``audit.findings.CHECKS``.
 """
 
 import random

@@ -16,8 +16,9 @@ DATA = scenario([("clean", 0, 0), ("sybils", 4, 0)])
 
 @pytest.fixture
 def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that temporary files go to."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    """The folder that temporary files of this process and of its children go to."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     return tmp_path
 
 
