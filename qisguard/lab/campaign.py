@@ -247,12 +247,9 @@ def run_jobs(
                 outcomes[futures[future]] = future.result()
                 progress(futures[future], len(outcomes), len(jobs))
         except BaseException:
-            processes = list((pool._processes or {}).values())
-            for process in processes:
+            for process in list((pool._processes or {}).values()):
                 process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.join()
+            pool.shutdown(cancel_futures=True)  # the pool's own thread joins the processes
             raise
         pool.shutdown()
     return [outcomes[job] for job in jobs]
