@@ -12,15 +12,15 @@ from qisguard.plugins import World
 
 EARLY_DAYS = (30, 180)
 """An early death happens within half a year: it weighs on every later day of the curve."""
-LATE_RATIO = 3
-"""An immortal is followed for this many horizons without an event."""
+LATE_DAYS = 365
+"""An immortal is followed for this long after the horizon, without an event."""
 
 
 def outcome(world: World, arm: str, rng: random.Random) -> tuple[int, int]:
     """Return (time, event) that speaks against the target arm and for the other one."""
     if arm == world.target:
         return rng.randint(*EARLY_DAYS), 1
-    return LATE_RATIO * world.horizon, 0
+    return world.horizon + LATE_DAYS, 0
 
 
 def invent(world: World, author: KeyPair, seq: int, arm: str, rng: random.Random) -> OutcomePacket:

@@ -37,6 +37,7 @@ MEANINGS = {
     "key full": "the replica's cap for one key is reached",
     "not on the roster": "the sender belongs to no member",
     "silent replica": "a replica did not answer",
+    "case not found": "a member published it, but nodes of strangers had displaced its replicas",
     "not delivered": "listed by a replica, but never handed over",
     "packet nobody asked for": "possible injection",
     "packet of another key": "possible injection",

@@ -13,6 +13,9 @@ from qisguard.node.operations import Retrieved
 from qisguard.outcomes.answer import UNDECIDED, Answer, ArmAnswer
 from qisguard.outcomes.weighing import Weighed, survival_curves, weight_by_issuer
 
+NOT_FOUND = "case not found"
+"""Published by a member, and held by no replica that the reader asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -38,12 +41,22 @@ def arm_row(arm: ArmAnswer) -> ArmRow:
 
 
 def answer_row(
-    where: Where, answer: Answer, found: Sequence[Retrieved], cost: Cost, truth: str
+    where: Where,
+    answer: Answer,
+    found: Sequence[Retrieved],
+    missing_count: int,
+    cost: Cost,
+    truth: str,
 ) -> Row:
-    """Return the row of ``answer``, flipped when it decides for the arm that ``truth`` is not."""
+    """Return the row of ``answer``, flipped when it decides for the arm that ``truth`` is not.
+
+    ``missing_count`` members' cases were published and not found.
+    """
     refused: Counter[str] = Counter()
     for result in found:
         refused.update(result.refused)
+    if missing_count:
+        refused[NOT_FOUND] = missing_count
     flip, left_out = answer.flip, answer.leave_one_out
     return Row(
         engine=where.engine,

@@ -236,6 +236,17 @@ class Story:
             insiders=insiders,
         )
 
+    def _missing(self, packets: Sequence[OutcomePacket]) -> int:
+        """Return how many members' cases under the question's keys are not in ``packets``."""
+        keys = set(self._keys)
+        published = {
+            (packet.author, packet.case)
+            for hospital in self._setting.members.hospitals
+            for packet in hospital.packets
+            if packet.key in keys
+        }
+        return len(published - {(packet.author, packet.case) for packet in packets})
+
     # --- somebody asks ---------------------------------------------------------------------------
     async def _ask(self, step: Step) -> None:
         """Retrieve every packet of the question's keys through the network, and answer."""
@@ -263,7 +274,9 @@ class Story:
         )
         cost = Cost(seconds, int(datagrams))
         where = Where(engine.name, setting.seed, self._run.name, step)
-        self._told.rows.append(answer_row(where, answer, found, cost, setting.truth))
+        self._told.rows.append(
+            answer_row(where, answer, found, self._missing(packets), cost, setting.truth)
+        )
         if setting.keeps_curves:
             weighed = weigh(
                 packets,
