@@ -116,6 +116,8 @@ def limits(reading: Reading, network: str, kind: str) -> str:
             f"{name}, the answer held {tried} {_budget(last)}: turned round in {tally(last)}. "
             f"The true rate there may still be up to {percent(last.hi)}."
         )
+    elif broken is None and first is last:
+        text = f"{name}, at the most that was tried, {_budget(last)}, it turns in {tally(last)}."
     elif broken is None:
         text = (
             f"{name}, the answer first turns at {_budget(first)}, in {tally(first)}; at the most "

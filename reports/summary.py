@@ -12,13 +12,14 @@ WIDTH = 88
 INDENT = "  "
 
 
-def summary(report: Report, commands: Sequence[tuple[str, str]] = ()) -> str:
+def summary(report: Report, commands: Sequence[tuple[str, str]] = (), prefix: str = "") -> str:
     """Return what to print when a run has ended.
 
     Args:
         report: the report of the run.
         commands: (command, what it does), printed in this order under "Next"; the command that
             repeats the run comes last in any case.
+        prefix: what to type before a command of qisguard, such as ``uv run ``.
     """
     reading = read(clean(report))
     report = reading.report
@@ -36,7 +37,10 @@ def summary(report: Report, commands: Sequence[tuple[str, str]] = ()) -> str:
     lines += _told("Measured", _measured(reading))
     lines += ["", "Next"]
     repeat = [(report.command, "repeat this run")] if report.command else []
-    steps = [*commands, *repeat]
+    steps = [
+        (f"{prefix if command.startswith('qisguard ') else ''}{command}", what)
+        for command, what in [*commands, *repeat]
+    ]
     width = max((len(command) for command, _ in steps), default=0)
     lines += [f"{INDENT}{command:<{width}}  # {what}" for command, what in steps]
     return "\n".join(line.rstrip() for line in lines).replace("\u00a0", " ") + "\n"

@@ -1,5 +1,6 @@
 """``qisguard demo``: the story from the network to the report, with nothing to configure."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -46,7 +47,8 @@ def demo(
     if as_json:
         typer.echo(result.encoded.decode())
     else:
-        typer.echo(summary(result.report, _next(out)))
+        prefix = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
+        typer.echo(summary(result.report, _next(out), prefix))
     raise typer.Exit(Exit.CLEAN if result.holds else Exit.FINDING)
 
 
