@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qisguard.audit.across import View, check_sequences, compare_views
 from qisguard.audit.findings import Finding, Findings, printable
-from qisguard.audit.folder import Folder, check_tiles, check_top
+from qisguard.audit.folder import Folder, Tiles, check_tiles, check_top
 from qisguard.audit.packets import Contents
 from qisguard.audit.policy import Policy
 from qisguard.audit.tree import MISSING_COUNT_MAX, Tree, check_tree
@@ -188,21 +188,23 @@ def _examine(trail: _Trail, policy: Policy | None, sizes: dict[str, set[int]]) -
         if trail.note is not None:
             trail.unmeasured.append("tiles, entries and packets: the checkpoint is unreadable")
     else:
-        missing = check_tiles(trail.folder, trail.head.size, trail.out)
+        tiles = check_tiles(trail.folder, trail.head.size, trail.out)
         node = trail.head.origin.rpartition("/")[2]
         trail.contents = Contents(trail.folder, policy, node, trail.out)
-        if missing > MISSING_COUNT_MAX:
-            trail.unmeasured.append(f"root and entries: {missing} entry bundles are missing")
+        if tiles.missing_bundles > MISSING_COUNT_MAX:
+            what = f"root and entries: {tiles.missing_bundles} entry bundles are missing"
+            trail.unmeasured.append(what)
         else:
-            _examine_tree(trail, trail.head, trail.contents, sizes[trail.head.origin])
+            _examine_tree(trail, trail.head, trail.contents, sizes[trail.head.origin], tiles)
         trail.contents.check_files()
     trail.unmeasured += [f"unreadable: {what}" for what in dict.fromkeys(trail.folder.unreadable)]
 
 
 def _examine_tree(
-    trail: _Trail, head: Checkpoint, contents: Contents, sizes: Collection[int]
+    trail: _Trail, head: Checkpoint, contents: Contents, sizes: Collection[int], tiles: Tiles
 ) -> None:
-    trail.tree = check_tree(trail.folder, head, sizes, trail.out, contents.read_entry)
+    earlier = tiles.earlier
+    trail.tree = check_tree(trail.folder, head, sizes, earlier, trail.out, contents.read_entry)
     if trail.tree.stopped is not None:
         trail.unmeasured.append(f"root: {trail.tree.stopped}")
 

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from qisguard.audit.findings import Findings, printable
@@ -16,6 +17,7 @@ from qisguard.trail.merkle import HASH_SIZE
 from qisguard.trail.tiles import (
     ENTRIES,
     ENTRY_SIZE_MAX,
+    TILE_WIDTH,
     Tile,
     levels,
     parse_path,
@@ -100,16 +102,25 @@ def check_top(folder: Folder, out: Findings) -> None:
             out.add("AUD-12", printable(entry.name), "is not a folder")
 
 
-def check_tiles(folder: Folder, size: int, out: Findings) -> int:
-    """Report every file below ``tile/`` that a tree of ``size`` has not, or has otherwise.
+@dataclass(slots=True)
+class Tiles:
+    """What lies below ``tile/``: files of the tree by level, and earlier partial tiles.
 
-    Returns:
-        How many entry bundles are missing.
+    A partial tile of an earlier checkpoint may stay until the tile is full (C2SP tlog-tiles); its
+    content has to be the beginning of the present one.
     """
-    counts = dict.fromkeys(levels(size), 0)
+
+    counts: dict[int, int]
+    earlier: list[Tile]
+    missing_bundles: int = 0
+
+
+def check_tiles(folder: Folder, size: int, out: Findings) -> Tiles:
+    """Report every file below ``tile/`` that a tree of ``size`` has not, or has otherwise."""
+    tiles = Tiles(dict.fromkeys(levels(size), 0), [])
     if folder.has("tile"):
-        _visit(folder, "tile", size, counts, out)
-    missing = {level: tile_count(level, size) - count for level, count in counts.items()}
+        _visit(folder, "tile", size, tiles, out)
+    missing = {level: tile_count(level, size) - count for level, count in tiles.counts.items()}
     for level, count in missing.items():
         listed = index = 0
         while listed < min(count, 5):
@@ -119,10 +130,11 @@ def check_tiles(folder: Folder, size: int, out: Findings) -> int:
                 listed += 1
                 more = f" ({count} files of this level are missing)" if listed == 1 < count else ""
                 out.add("AUD-12", tile.path, f"is missing; size {size} implies it{more}")
-    return missing.get(ENTRIES, 0)
+    tiles.missing_bundles = missing.get(ENTRIES, 0)
+    return tiles
 
 
-def _visit(folder: Folder, path: str, size: int, counts: dict[int, int], out: Findings) -> int:
+def _visit(folder: Folder, path: str, size: int, tiles: Tiles, out: Findings) -> int:
     """Check one folder and all below it; return how many files of the tree it holds."""
     if not _TILE_FOLDER.fullmatch(path) or not os.path.isdir(folder.root / path):
         out.add("AUD-12", printable(path), "is a folder that no size implies")
@@ -131,19 +143,19 @@ def _visit(folder: Folder, path: str, size: int, counts: dict[int, int], out: Fi
     for entry in folder.entries(path):
         inside = f"{path}/{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            found += _visit(folder, inside, size, counts, out)
+            found += _visit(folder, inside, size, tiles, out)
             reported += 1
             continue
         length = is_regular(folder, entry, inside, out)
         reported += 1
-        if length is not None and _check_tile(inside, length, size, counts, out):
+        if length is not None and _check_tile(inside, length, size, tiles, out):
             found += 1
     if not found and not reported:
         out.add("AUD-12", printable(path), "is an empty folder that no size implies")
     return found
 
 
-def _check_tile(path: str, length: int, size: int, counts: dict[int, int], out: Findings) -> bool:
+def _check_tile(path: str, length: int, size: int, tiles: Tiles, out: Findings) -> bool:
     """Check name and length of one file; return whether the tree has a file of this name."""
     try:
         tile = parse_path(path)
@@ -151,14 +163,17 @@ def _check_tile(path: str, length: int, size: int, counts: dict[int, int], out: 
         out.add("AUD-12", printable(path), "does not belong in a trail")
         return False
     width = width_at(tile.level, tile.index, size)
-    if tile.level not in counts or width != tile.width:
-        said = f"is {width} wide" if width and tile.level in counts else "does not exist"
+    if tile.level in tiles.counts and tile.width == width:
+        tiles.counts[tile.level] += 1
+    elif tile.level in tiles.counts and tile.width < width < TILE_WIDTH:
+        tiles.earlier.append(tile)
+    else:
+        said = f"is {width} wide" if width and tile.level in tiles.counts else "does not exist"
         out.add("AUD-12", path, f"is not of size {size}, where this file {said}")
         return False
-    counts[tile.level] += 1
     if tile.level == ENTRIES:
-        if length > width * (2 + ENTRY_SIZE_MAX):
-            out.add("AUD-12", path, f"{length} bytes are too many for {width} entries")
-    elif length != width * HASH_SIZE:
-        out.add("AUD-12", path, f"{length} bytes, must be {width * HASH_SIZE}")
+        if length > tile.width * (2 + ENTRY_SIZE_MAX):
+            out.add("AUD-12", path, f"{length} bytes are too many for {tile.width} entries")
+    elif length != tile.width * HASH_SIZE:
+        out.add("AUD-12", path, f"{length} bytes, must be {tile.width * HASH_SIZE}")
     return True

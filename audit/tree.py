@@ -21,6 +21,7 @@ from qisguard.trail.tiles import (
     Tower,
     decode_bundle,
     decode_tile,
+    encode_bundle,
     tile_count,
     width_at,
 )
@@ -54,13 +55,20 @@ class _Compare:
 
 
 def check_tree(
-    folder: Folder, head: Checkpoint, sizes: Collection[int], out: Findings, on_entry: OnEntry
+    folder: Folder,
+    head: Checkpoint,
+    sizes: Collection[int],
+    earlier: Collection[Tile],
+    out: Findings,
+    on_entry: OnEntry,
 ) -> Tree:
     """Compute the tree of ``head`` from its entries and report what contradicts it.
 
-    ``sizes`` are earlier sizes whose roots are wanted too.
+    ``sizes`` are earlier sizes whose roots are wanted too, ``earlier`` the partial tiles of earlier
+    checkpoints, which must be the beginning of what is computed.
     """
     tree, both = Tree(), _Compare()
+    last: list[bytes] = []
     wanted = sorted(size for size in sizes if 0 <= size < head.size)
     if wanted[:1] == [0]:
         tree.roots[wanted.pop(0)] = both.entries.root()
@@ -72,6 +80,7 @@ def check_tree(
         start = index * TILE_WIDTH
         if entries is not None:
             tree.entry_count += len(entries)
+            last = entries
             path = Tile(ENTRIES, index, len(entries)).path
             for offset, entry in enumerate(entries):
                 on_entry(start + offset, entry, path)
@@ -82,6 +91,7 @@ def check_tree(
             wanted.pop(0)
         _grow(folder, both, leaves, leaves if hashes is None else hashes)
     _finish_upper(folder, both)
+    _check_earlier(folder, earlier, both.entries, last, out)
     tree.roots[head.size] = both.entries.root()
     tree.holds = tree.roots[head.size] == head.root and tree.entry_count == head.size
     _blame(both, head, out)
@@ -138,6 +148,29 @@ def _finish_upper(folder: Folder, both: _Compare) -> None:
     for (tile, row), (_, other) in zip(mine, theirs, strict=True):
         if tile.level:
             _compare_upper(folder, both, tile, row, other)
+
+
+def _check_earlier(
+    folder: Folder, earlier: Collection[Tile], tower: Tower, last: list[bytes], out: Findings
+) -> None:
+    """Report partial tiles of earlier checkpoints that are not the beginning of the present one."""
+    rows = {tile.level: row for tile, row in tower.partials()}
+    for tile in earlier:
+        wide = 2 + ENTRY_SIZE_MAX if tile.level == ENTRIES else HASH_SIZE
+        data = folder.read(tile.path, tile.width * wide)
+        if data is None:
+            continue  # reported with the lengths
+        if tile.level == ENTRIES:
+            wanted = encode_bundle(last[: tile.width])
+        else:
+            wanted = b"".join(rows.get(tile.level, [])[: tile.width])
+        if data != wanted:
+            where = next(
+                (i for i, (a, b) in enumerate(zip(data, wanted, strict=False)) if a != b),
+                len(wanted),
+            )
+            said = f"offset {where} is not as in the present tile, which begins with it"
+            out.add("AUD-13", tile.path, said)
 
 
 def _compare_upper(

@@ -121,6 +121,45 @@ def test_a_flipped_byte_anywhere_is_a_finding_that_names_the_file(
     assert verdict(audit([folder], policy)) is Exit.CLEAN
 
 
+@pytest.mark.parametrize("count", [8, 300])
+def test_a_partial_tile_of_an_earlier_checkpoint_must_begin_the_present_one(
+    tmp_path: Path, policy: Policy, count: int
+) -> None:
+    """C2SP tlog-tiles, partial tiles: they may stay until the tile is full."""
+    items = ordinary(NET, A, count)
+    folder = write_trail(tmp_path / "trail", A, items, checkpoint_at={count - 5, count - 1})
+    earlier = sorted((folder / "tile").rglob(f"{(count - 5) % 256}"))
+    assert [str(path.relative_to(folder / "tile")).split("/")[0] for path in earlier] == [
+        "0",
+        "entries",
+    ]
+    assert verdict(audit([folder], policy)) is Exit.CLEAN
+    for path in earlier:
+        good = path.read_bytes()
+        for offset in range(0, len(good), max(1, len(good) // 50)):
+            path.write_bytes(good[:offset] + bytes([good[offset] ^ 1]) + good[offset + 1 :])
+            report = audit([folder], policy)
+            assert {found.file for found in report.findings} == {str(path.relative_to(folder))}
+        for bad in (good[:-1], good + bytes(1), b""):
+            path.write_bytes(bad)
+            assert verdict(audit([folder], policy)) is Exit.FINDING
+        path.unlink()
+        assert verdict(audit([folder], policy)) is Exit.CLEAN
+        path.write_bytes(good)
+
+
+def test_a_damaged_tile_does_not_put_the_blame_on_an_earlier_one(
+    tmp_path: Path, policy: Policy
+) -> None:
+    folder = write_trail(tmp_path / "trail", A, ordinary(NET, A, 8), checkpoint_at={5})
+    present = folder / "tile/0/000.p/10"
+    data = bytearray(present.read_bytes())
+    data[0] ^= 1
+    present.write_bytes(data)
+    report = audit([folder], policy)
+    assert {found.file for found in report.findings} == {"tile/0/000.p/10"}
+
+
 @pytest.mark.parametrize("count", [3, 256])
 def test_a_truncated_extended_emptied_or_missing_file_is_a_finding(
     tmp_path: Path, policy: Policy, count: int
@@ -151,7 +190,7 @@ def test_a_truncated_extended_emptied_or_missing_file_is_a_finding(
         "tile/stray",
         "tile/0/001",
         "tile/0/000",
-        "tile/0/000.p/6",
+        "tile/0/000.p/9",
         "tile/0/000.p/07",
         "tile/0/000.p/7.tmp",
         "tile/1/000.p/1",

@@ -21,7 +21,15 @@ from qisguard.trail.entries import (
 from qisguard.trail.files import Files, FolderFiles, MemoryFiles
 from qisguard.trail.log import Trail, packet_path
 from qisguard.trail.merkle import leaf_hash, root
-from qisguard.trail.tiles import ENTRIES, decode_bundle, files_of
+from qisguard.trail.tiles import (
+    ENTRIES,
+    TILE_WIDTH,
+    Tile,
+    decode_bundle,
+    files_of,
+    parse_path,
+    width_at,
+)
 
 ORIGIN = "qisguard.invalid/0011223344556677/8899aabbccddeeff"
 KEY = KeyPair.from_seed(b"\x01" * 32)
@@ -54,6 +62,10 @@ class Crashing:
                 raise CrashError
             self.inner.write({path: data})
             self.inner.remove([path + ".tmp"])
+
+    def names(self, folder: str) -> list[str]:
+        """List."""
+        return self.inner.names(folder)
 
     def append(self, path: str, data: bytes) -> None:
         """Append, or half of it."""
@@ -112,7 +124,10 @@ def _trail(size: int) -> tuple[Trail, MemoryFiles, MemoryFiles]:
 
 
 def _check_public(public: MemoryFiles, checkpoint: Checkpoint) -> None:
-    """The folder holds exactly the tree of the checkpoint and the packets of its entries."""
+    """The folder holds the tree of the checkpoint, the packets of its entries, and nothing else.
+
+    But for partial tiles of earlier checkpoints, which begin the present one, until it is full.
+    """
     note = parse_checkpoint(public.read("checkpoint") or b"")
     assert note == checkpoint
     verify_checkpoint(note, [LogKey(ORIGIN, KEY.public)])
@@ -126,8 +141,33 @@ def _check_public(public: MemoryFiles, checkpoint: Checkpoint) -> None:
     assert root([leaf_hash(entry) for entry in entries]) == note.root
     packets = {packet_path(sha256(_packet(i)).digest()): _packet(i) for i in range(note.size)}
     tree = {tile.path for tile in files_of(note.size)}
-    assert set(public.paths()) == {"checkpoint", *tree, *packets}
+    wanted = {"checkpoint", *tree, *packets}
+    assert wanted <= set(public.paths())
+    _check_earlier(public, set(public.paths()) - wanted, note.size)
     assert all(public.read(path) == data for path, data in packets.items())
+
+
+def _check_earlier(public: MemoryFiles, paths: set[str], size: int) -> None:
+    for path in paths:
+        tile = parse_path(path)
+        width = width_at(tile.level, tile.index, size)
+        assert tile.width < width < TILE_WIDTH
+        present = public.read(Tile(tile.level, tile.index, width).path) or b""
+        assert present.startswith(public.read(path) or b"nothing")
+
+
+def test_earlier_partial_tiles_stay_until_the_tile_is_full() -> None:
+    trail, public, _ = _trail(3)
+    for stop in (5, 255):
+        _fill(trail, trail.size, stop)
+        trail.checkpoint()
+    assert public.names("tile/0/000.p") == ["255", "3", "5"]
+    assert public.names("tile/entries/000.p") == ["255", "3", "5"]
+    _fill(trail, 255, 257)
+    trail.checkpoint()
+    assert public.names("tile/0/000.p") == []
+    assert public.names("tile/entries/000.p") == []
+    assert public.names("tile/0/001.p") == ["1"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 255, 256, 257, 513])
@@ -154,9 +194,10 @@ def test_growth_one_by_one_gives_the_same_files_as_growth_at_once() -> None:
     for index in range(300):
         _fill(trail, index, index + 1)
         trail.checkpoint()
-    assert {p: one_by_one.read(p) for p in one_by_one.paths()} == {
+    assert {p: one_by_one.read(p) for p in at_once.paths()} == {
         p: at_once.read(p) for p in at_once.paths()
     }
+    _check_public(one_by_one, trail.head)
 
 
 def test_flushed_entries_survive_and_unflushed_ones_do_not() -> None:
@@ -428,7 +469,10 @@ def test_a_folder_holds_the_same_files_as_memory(tmp_path: Path) -> None:
         if path.is_file()
     }
     memory = _trail(6)[1]
-    assert found == {path: memory.read(path) for path in memory.paths()}
+    assert {path: found[path] for path in memory.paths()} == {
+        path: memory.read(path) for path in memory.paths()
+    }
+    assert public.names("tile/0/000.p") == ["2", "5", "6"]
     assert sorted(p.name for p in (folder / "tile/0").iterdir()) == ["000.p"]
 
 

@@ -1,6 +1,6 @@
 """Small networks with real keys, rosters, signed packets and trails, for the audit tests."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -125,12 +125,15 @@ def write_trail(
     items: Iterable[tuple[Entry, tuple[bytes, ...]]],
     *,
     log: KeyPair | None = None,
+    checkpoint_at: Collection[int] = (),
 ) -> Path:
-    """Write a trail with these entries; return its folder."""
+    """Write a trail with these entries, checkpoints after some of them; return its folder."""
     public = MemoryFiles()
     trail = Trail.create(public, MemoryFiles(), member.origin, log or member.log)
     for entry, packets in items:
         trail.append(entry, packets)
+        if trail.size in checkpoint_at:
+            trail.checkpoint()
     trail.checkpoint()
     public.save(folder)
     return folder

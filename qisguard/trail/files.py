@@ -23,6 +23,9 @@ class Files(Protocol):
     def read(self, path: str) -> bytes | None:
         """Return the content of a file, or None when there is none."""
 
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, sorted; none when there is no such folder."""
+
     def write(self, files: Mapping[str, bytes]) -> None:
         """Create or replace files, each atomically; all are durable on return."""
 
@@ -67,6 +70,13 @@ class FolderFiles:
                 return file.read()
         finally:
             os.close(descriptor)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, less what a crash left of a write."""
+        place = self._locate(folder)
+        if not place.is_dir():
+            return []
+        return sorted(p.name for p in place.iterdir() if not p.name.endswith(TEMPORARY))
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Write temporary files, make them durable, rename them, make the folders durable.
@@ -170,6 +180,15 @@ class MemoryFiles:
         """Return the content of a file, or None."""
         data = self._files.get(path)
         return None if data is None else bytes(data)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, sorted."""
+        start = f"{folder}/"
+        return sorted(
+            path[len(start) :]
+            for path in self._files
+            if path.startswith(start) and "/" not in path[len(start) :]
+        )
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Replace files."""

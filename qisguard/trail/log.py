@@ -8,7 +8,7 @@ The order that keeps every promise:
    from what it reads back.
 3. It persists (size, root) as the signed state *before* it signs, and refuses to go back: a size
    that shrinks, or one size with two roots, would be a fork of the log.
-4. It replaces ``checkpoint``, removes the partial tiles of the size before, and empties the
+4. It replaces ``checkpoint``, removes the partial tiles of tiles that became full, and empties the
    write-ahead log. Every step can be repeated after a crash and gives the same bytes.
 
 After a failed write the trail refuses everything: what the kernel dropped cannot be known, and the
@@ -261,13 +261,17 @@ class Trail:
         return head
 
     def _clean(self, base: int) -> None:
-        """Remove the partial tiles of size ``base``, then empty the write-ahead log.
+        """Remove the partial tiles that became full after size ``base``, then empty the log.
 
-        The log starts at the size signed before, so that a crash in between is made good: its first
-        entry says which size to clean up after.
+        Earlier partial tiles stay until the full one is there, because who follows the log may hold
+        an earlier checkpoint (C2SP tlog-tiles, partial tiles). The write-ahead log starts at the
+        size signed before, so that a crash in between is made good: its first entry says which size
+        to clean up after.
         """
-        wanted = {tile.path for tile in partial_files(self._tower.size)}
-        self._public.remove(tile.path for tile in partial_files(base) if tile.path not in wanted)
+        for tile in partial_files(base):
+            if width_at(tile.level, tile.index, self._tower.size) == TILE_WIDTH:
+                folder = Tile(tile.level, tile.index, TILE_WIDTH).path + ".p"
+                self._public.remove([f"{folder}/{name}" for name in self._public.names(folder)])
         if self._state.read(WAL):
             self._state.write({WAL: b""})
 
