@@ -4,6 +4,7 @@ Only Typer is imported here and in the command modules; what a command needs loa
 """
 
 import os
+import signal
 import sys
 
 import typer
@@ -43,6 +44,7 @@ def options(
 
 def main() -> None:
     """Run the command line; every exit code is one of ``Exit``."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both leave nothing behind
     try:
         app()
     except QisguardError as error:
