@@ -6,6 +6,7 @@ Only Typer is imported here and in the command modules; what a command needs loa
 import os
 import signal
 import sys
+from typing import Any
 
 import typer
 
@@ -14,6 +15,9 @@ from qisguard.cli.audit import audit
 from qisguard.cli.demo import demo
 from qisguard.errors import QisguardError
 from qisguard.exits import Exit
+
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+"""What Typer raises for wrong arguments; some versions carry a copy of Click of their own."""
 
 app = typer.Typer(
     name="qisguard",
@@ -46,13 +50,18 @@ def main() -> None:
     """Run the command line; every exit code is one of ``Exit``."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both leave nothing behind
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except USAGE_ERROR as error:
+        error.show()
+        if error.ctx is None or error.ctx.command.get_help_option(error.ctx) is None:
+            typer.echo(f"try: qisguard {_command()}--help", err=True)
+        sys.exit(Exit.USAGE)
     except QisguardError as error:
         typer.echo(f"{error.code} {error}", err=True)
         typer.echo(f"try: qisguard {_command()}--help", err=True)
         sys.exit(Exit.USAGE)
-    except KeyboardInterrupt:
-        typer.echo("qisguard: interrupted", err=True)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("qisguard: interrupted; nothing is left running", err=True)
         sys.exit(Exit.INTERRUPTED)
     except Exception as error:
         if os.environ.get("QISGUARD_DEBUG"):
