@@ -14,6 +14,28 @@ UNKNOWN = "not measured"
 SECONDS_PER_DAY = 86_400
 TINY = 1e-9
 
+MEANINGS = {
+    "copy": "the same packet fetched again, or signed twice: it is one packet",
+    "equivocation": "two bodies under one sequence number; the first in byte order stays",
+    "older sequence": "a newer version of the same case is already known",
+    "older record": "a newer announcement of the same provider is already known",
+    "sequence jump": "the version number rose by more than the bound",
+    "tombstone": "the case moved away or never was: it says so itself",
+    "expired": "the packet's own expiry day has passed",
+    "another network": "signed for a different network",
+    "another treatment": "about a treatment that was not asked for",
+    "another kind of outcome": "not a time to an event",
+    "key full": "the replica's cap for one key is reached",
+    "not on the roster": "the sender belongs to no member",
+    "silent replica": "a replica did not answer",
+    "case not found": "a member published it, but nodes of strangers had displaced its replicas",
+    "not delivered": "listed by a replica, but never handed over",
+    "packet nobody asked for": "possible injection",
+    "packet of another key": "possible injection",
+    "disordered listing": "a replica's list broke the order that the protocol demands",
+}
+"""What a reason for dropping or refusing means."""
+
 
 def _trimmed(value: float, digits: int) -> str:
     text = f"{value:.{digits}f}"

@@ -5,16 +5,15 @@ import random
 from collections.abc import Sequence
 from functools import cache
 
-from qisguard.identity.descriptor import Identity
-from qisguard.lab.campaign import answer_to_all, sybil_pool
 from qisguard.lab.cohort import HORMONE, SYNTHETIC, Cohort, assign, load_cohort
+from qisguard.lab.keeping import MemoryKeeper
 from qisguard.lab.members import Members, make_members
 from qisguard.lab.results import Row
+from qisguard.lab.runs import answer_to_all, sybil_pool
 from qisguard.lab.scenario import Loaded, load_scenario
 from qisguard.lab.story import Setting, Story, Told
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import memoised
-from qisguard.node.store import MemoryStore, Store, StoreLimits
 from qisguard.plugins import Clock
 
 Steps = Sequence[tuple[str, int, int]]
@@ -103,31 +102,13 @@ def people(data: bytes, seed: int = 1) -> Members:
     wards = assign(cohort(), loaded.scenario.network.issuers, rng)
     draw = random.Random(f"identities {seed}").randbytes
     sybils = sybil_pool(loaded.scenario.network.static_puzzle_bits, loaded.sybils_max)
-    return make_members(loaded, loaded.template, wards, sybils, draw, rng)
+    return make_members(loaded, wards, sybils, draw, rng)
 
 
 def make_setting(loaded: Loaded, members: Members, seed: int = 1) -> Setting:
     """Return what a story needs, on memory stores and without trails."""
-    limits = StoreLimits(loaded.node.packets_per_key_max, loaded.node.sequence_jump_max)
-
-    def make_store(name: str) -> Store:
-        return MemoryStore(limits)
-
-    def make_trail(name: str, identity: Identity) -> None:
-        return None
-
-    return Setting(
-        loaded,
-        loaded.template,
-        members,
-        seed,
-        HORMONE,
-        random.Random(f"nodes {seed}").randbytes,
-        memoised(),
-        make_store,
-        make_trail,
-        keeps_curves=False,
-    )
+    keeper = MemoryKeeper(loaded.limits, random.Random(f"nodes {seed}").randbytes)
+    return Setting(loaded, members, seed, HORMONE, memoised(), keeper, keeps_curves=False)
 
 
 def make_story(
@@ -157,4 +138,4 @@ def row(told: Told, step: str) -> Row:
 def truth_is_hormone(data: bytes) -> bool:
     """Return whether the synthetic cohort, asked without a network, favours therapy."""
     loaded = load_scenario(data)
-    return answer_to_all(loaded, loaded.template, cohort()).decision == HORMONE
+    return answer_to_all(loaded, cohort()).decision == HORMONE

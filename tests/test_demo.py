@@ -21,9 +21,9 @@ from qisguard.audit.policy import Policy, load_policy
 from qisguard.errors import ScenarioError
 from qisguard.exits import Exit
 from qisguard.lab import demo, results
-from qisguard.lab.campaign import Job, run_job
 from qisguard.lab.cohort import SYNTHETIC
 from qisguard.lab.results import Report, Row
+from qisguard.lab.runs import Job, run_job
 from qisguard.lab.scenario import load_scenario, packaged
 from qisguard.reports.summary import summary
 from tests.stories import scenario

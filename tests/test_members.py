@@ -78,4 +78,4 @@ def test_wards_must_be_as_many_as_hospitals() -> None:
     loaded = load_scenario(DATA)
     wards = assign(cohort(), 5, random.Random(1))
     with pytest.raises(ValueError, match="argument"):
-        make_members(loaded, loaded.template, wards, (), draw(1), random.Random(1))
+        make_members(loaded, wards, (), draw(1), random.Random(1))

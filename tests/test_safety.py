@@ -170,9 +170,9 @@ def test_only_the_transport_imports_sockets_and_event_loops() -> None:
     assert users == {("qisguard", "transport")}
 
 
-def test_in_the_laboratory_only_the_engine_and_the_campaign_run_an_event_loop() -> None:
+def test_in_the_laboratory_only_the_engine_and_the_runs_have_an_event_loop() -> None:
     users = {p.name: _imports(p) & {"socket", "asyncio"} for p in _modules("qisguard/lab")}
     assert {name: used for name, used in users.items() if used} == {
         "live.py": {"asyncio"},
-        "campaign.py": {"asyncio"},
+        "runs.py": {"asyncio"},
     }

@@ -22,12 +22,13 @@ from qisguard.errors import ScenarioError
 from qisguard.identity.network import seal_network
 from qisguard.identity.roster import seal_roster
 from qisguard.lab import results
-from qisguard.lab.campaign import Job, Outcome, answer_to_all, run_jobs
+from qisguard.lab.campaign import run_jobs
 from qisguard.lab.cohort import SYNTHETIC, load_cohort
 from qisguard.lab.live import LiveEngine
 from qisguard.lab.members import Members
 from qisguard.lab.results import AuditRow, Rate, Report, Row
 from qisguard.lab.rows import arm_row
+from qisguard.lab.runs import Job, Outcome, answer_to_all
 from qisguard.lab.scenario import Loaded, load_scenario, packaged
 from qisguard.lab.statistics import wilson
 from qisguard.lab.virtual import VirtualEngine
@@ -200,9 +201,8 @@ def _report(
     started: float,
 ) -> Report:
     scenario = loaded.scenario
-    template = loaded.template
     cohort = load_cohort()
-    truth = answer_to_all(loaded, template, cohort)
+    truth = answer_to_all(loaded, cohort)
     told = [told for outcome in outcomes for told in outcome.told]
     live = outcomes[0].told
     mined = loaded.sybils_max + scenario.network.issuers * scenario.network.nodes_per_issuer

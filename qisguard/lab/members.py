@@ -61,7 +61,6 @@ def price(network: Network, key: KeyPair, draw: Draw) -> Identity:
 
 def make_members(
     loaded: Loaded,
-    template: Template,
     wards: Sequence[Sequence[Patient]],
     sybil_keys: Sequence[KeyPair],
     draw: Draw,
@@ -91,7 +90,7 @@ def make_members(
     for index, (identities, ward) in enumerate(zip(nodes, wards, strict=True)):
         author = KeyPair.from_seed(draw(32))
         packets = tuple(
-            sign_case(network, template, patient, author, loaded.first_day, draw(16))
+            sign_case(network, loaded.template, patient, author, loaded.first_day, draw(16))
             for patient in ward
         )
         enrolled = loaded.first_day - rng.randint(*loaded.scenario.clock.enrolled_days)

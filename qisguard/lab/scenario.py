@@ -16,12 +16,22 @@ from qisguard.attacks import ATTACKS
 from qisguard.defenses import DEFENSES
 from qisguard.errors import QisguardError, RecordError, ScenarioError
 from qisguard.identity.roster import Roster
+from qisguard.lab.tables import (
+    ClockTable,
+    NetworkRun,
+    NetworkTable,
+    QuestionTable,
+    Scenario,
+    SeedsTable,
+    Step,
+)
 from qisguard.lab.virtual import Links
 from qisguard.node.config import NodeConfig
+from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import INTEGER_MAX
 from qisguard.outcomes.synthesis import SynthesisConfig
 from qisguard.outcomes.template import Template, open_template
-from qisguard.plugins import Attack, Defense, Settings, Tunes
+from qisguard.plugins import Attack, Clock, Defense, Settings, Tunes
 
 SCENARIO_SIZE_MAX = 1 << 20
 ISSUERS_MAX = 500
@@ -37,84 +47,6 @@ INSIDERS = "compromised_hospital"
 T = TypeVar("T")
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class NetworkTable(_Struct, frozen=True):
-    """Size and puzzles; ``node`` overrides fields of NodeConfig."""
-
-    issuers: int
-    nodes_per_issuer: int
-    static_puzzle_bits: int
-    dynamic_puzzle_bits: int
-    node: dict[str, Any] = {}
-    links: dict[str, Any] = {}
-
-
-class ClockTable(_Struct, frozen=True):
-    """``rate`` calendar seconds pass in one engine second, from ``first_day`` on."""
-
-    first_day: str
-    rate: float
-    enrolled_days: tuple[int, int]
-
-
-class QuestionTable(_Struct, frozen=True):
-    """Which two arms are compared at ``horizon`` days, by which template, with which fields fixed.
-
-    ``text`` is the question in the words of who asks it.
-    """
-
-    text: str
-    template: str
-    arms: tuple[str, str]
-    horizon: int
-    values: dict[str, str | int | float]
-
-
-class NetworkRun(_Struct, frozen=True):
-    """One network that goes through all steps; ``parameters`` by defence.
-
-    With ``trails`` its nodes keep audit trails on ``live``.
-    """
-
-    name: str
-    defenses: list[str]
-    trails: bool = False
-    parameters: dict[str, dict[str, Any]] = {}
-
-
-class Step(_Struct, frozen=True):
-    """What the attacker holds while the question is asked."""
-
-    name: str
-    sybils: int = 0
-    hospitals: int = 0
-
-
-class SeedsTable(_Struct, frozen=True):
-    """How many seeds each engine runs; ``quick`` of them with --quick."""
-
-    live: int
-    virtual: int
-    quick: int
-
-
-class Scenario(_Struct, frozen=True):
-    """The whole file."""
-
-    name: str
-    title: str
-    network: NetworkTable
-    clock: ClockTable
-    question: QuestionTable
-    networks: list[NetworkRun]
-    attacks: dict[str, dict[str, Any]]
-    steps: list[Step]
-    seeds: SeedsTable
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A checked scenario with what follows from it."""
@@ -125,6 +57,16 @@ class Loaded:
     links: Links
     first_day: int
     template: Template
+
+    @property
+    def clock(self) -> Clock:
+        """Return how the scenario's engines map their seconds to days."""
+        return Clock(self.first_day, self.scenario.clock.rate)
+
+    @property
+    def limits(self) -> StoreLimits:
+        """Return the caps of every node's store."""
+        return StoreLimits(self.node.packets_per_key_max, self.node.sequence_jump_max)
 
     @property
     def sybils_max(self) -> int:

@@ -13,25 +13,20 @@ import msgspec
 
 from qisguard.attacks.publisher import Publisher
 from qisguard.identity.descriptor import Address, Identity
-from qisguard.identity.puzzle import Draw
 from qisguard.lab.engine import Engine
+from qisguard.lab.keeping import Keeper
 from qisguard.lab.members import Hospital, Members
 from qisguard.lab.results import Curve, NetworkRow, Row, WeightRow
 from qisguard.lab.rows import Cost, Where, answer_row, curve_rows, weight_rows
-from qisguard.lab.scenario import INSIDERS, SYBILS, Loaded, NetworkRun, Step
+from qisguard.lab.scenario import INSIDERS, SYBILS, Loaded
+from qisguard.lab.tables import NetworkRun, Step
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
 from qisguard.node.operations import Published, Retrieved
-from qisguard.node.store import Store
 from qisguard.outcomes.packet import Body, OutcomePacket, sign_packet
 from qisguard.outcomes.synthesis import synthesize
-from qisguard.outcomes.template import Template
 from qisguard.outcomes.weighing import weigh
 from qisguard.plugins import Behaviour, Insider, World
-from qisguard.trail.log import Trail
-
-MakeStore = Callable[[str], Store]
-MakeTrail = Callable[[str, Identity], Trail | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +34,11 @@ class Setting:
     """What every network of a run shares, and where its nodes keep things."""
 
     loaded: Loaded
-    template: Template
     members: Members
     seed: int
     truth: str
-    draw: Draw
     checks: Checks
-    make_store: MakeStore
-    make_trail: MakeTrail
+    keeper: Keeper
     keeps_curves: bool
 
 
@@ -72,7 +64,7 @@ class Story:
         self._defenses = loaded.defenses(run, setting.members.roster)
         self._settings = loaded.settings(run, self._defenses)
         self._attacks = loaded.attacks()
-        self._keys = setting.template.expand(loaded.scenario.question.values)
+        self._keys = setting.loaded.template.expand(loaded.scenario.question.values)
         self._homes: dict[str, list[Node]] = {}
         self._sybils: list[Node] = []
         self._current = {h.name: h.packets for h in setting.members.hospitals}
@@ -124,9 +116,9 @@ class Story:
                 address,
                 self._settings.node,
                 clock=self._engine.clock,
-                draw=setting.draw,
-                store=setting.make_store(f"{self._run.name}-{name}"),
-                trail=None if behaviour else setting.make_trail(name, identity),
+                draw=setting.keeper.draw,
+                store=setting.keeper.store(f"{self._run.name}-{name}"),
+                trail=None if behaviour else setting.keeper.trail(name, identity),
                 roster=setting.members.roster,
                 defenses=self._defenses,
                 behaviour=behaviour,
@@ -230,7 +222,7 @@ class Story:
             other=other,
             horizon=setting.loaded.scenario.question.horizon,
             today=self._engine.clock.day(self._engine.now()),
-            template=setting.template.id,
+            template=setting.loaded.template.id,
             network=setting.members.network.id,
             example=example,
             insiders=insiders,
@@ -264,7 +256,7 @@ class Story:
         }
         answer = synthesize(
             packets,
-            setting.template,
+            setting.loaded.template,
             setting.members.roster,
             self._settings.synthesis,
             self._defenses,
