@@ -35,6 +35,7 @@ def summary(report: Report, commands: Sequence[tuple[str, str]] = (), prefix: st
     lines += _limits(reading)
     lines += _told("Audit", sentences.audits(report.audits))
     lines += _told("Measured", _measured(reading))
+    lines += _told("Set-up", _setup(report))
     lines += ["", "Next"]
     repeat = [(report.command, "repeat this run")] if report.command else []
     steps = [
@@ -61,6 +62,16 @@ def _measured(reading: Reading) -> str:
     quick = " A quick run: few seeds, wide intervals." if report.is_quick else ""
     made = " The patients are synthetic." if report.cohort_is_synthetic else ""
     return f"{'; '.join(kept)}; {duration(report.seconds)} in all.{quick}{made}"
+
+
+def _setup(report: Report) -> str:
+    c1, c2 = report.puzzle_bits
+    days = report.clock_rate / 86_400
+    return (
+        f"puzzles of {c1} + {c2} bits, {1000 * report.seconds_per_identity:.1f} ms an identity; "
+        f"one second is {days:g} day{'' if days == 1 else 's'}; {report.cohort}, "
+        f"{report.patients} patients."
+    )
 
 
 def _told(name: str, text: str) -> list[str]:
