@@ -100,6 +100,27 @@ def agreement(reading: Reading) -> str:
     )
 
 
+def paired(reading: Reading) -> str:
+    """Return how much less often the defended answer flips at the headline, seed by seed."""
+    from qisguard.lab.statistics import paired_difference  # numpy loads when it is used
+
+    if reading.headline is None or len(reading.pair) < 2:
+        return ""
+    kept = [
+        {row.seed: row.is_flipped for row in reading.rows(network, reading.headline)}
+        for network in (reading.undefended, reading.defended)
+    ]
+    seeds = sorted(kept[0].keys() & kept[1].keys())
+    if not seeds:
+        return ""
+    found = paired_difference([kept[0][s] for s in seeds], [kept[1][s] for s in seeds])
+    return (
+        f"Share turned round without defences less that with them, paired over the same "
+        f"{count(len(seeds), 'seed')}: {points(found.estimate)} percentage points "
+        f"({points_range(found.low, found.high)})."
+    )
+
+
 def limits(reading: Reading, network: str, kind: str) -> str:
     """Return where a network gives way to one kind of attack, or up to where it did not."""
     found = reading.limit(network, kind)
@@ -130,6 +151,9 @@ def limits(reading: Reading, network: str, kind: str) -> str:
             text += f" The first flip is at {_budget(first)}: {tally(first)}."
         if held := [r for r in reading.sweep(network, kind) if 0 < _order(r) < _order(first)]:
             text += f" It held up to {_budget(held[-1])}: {tally(held[-1])}."
+    clean = reading.rate(network, CLEAN)
+    if clean and clean.flips:
+        text += f" Without any attack it is {tally(clean)} already."
     if found.undecided and not found.undecided.flips:
         text += f" At {_budget(found.undecided)} some runs end without a decision."
     return text

@@ -31,6 +31,7 @@ def summary(report: Report, commands: Sequence[tuple[str, str]] = (), prefix: st
         for network in reading.pair:
             tally = sentences.tally(reading.rate(network, reading.headline))
             lines += _item(f"{reading.label(network)}: {tally}")
+        lines += _item(sentences.paired(reading))
     lines += _told("One hospital compromised", sentences.one_hospital(reading))
     lines += _limits(reading)
     lines += _told("Audit", sentences.audits(report.audits))

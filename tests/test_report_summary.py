@@ -142,3 +142,26 @@ def test_durations_have_the_unit_of_a_person(seconds: float, text: str) -> None:
 def test_the_clock_is_told_in_days() -> None:
     assert words.clock(86_400) == "1 second of the run is 1 day"
     assert words.clock(43_200) == "1 second of the run is 12 hours"
+
+
+def test_runs_that_were_wrong_without_an_attack_are_not_laid_at_the_attackers_door(
+    report: Report,
+) -> None:
+    wrong = with_rates(report, rate("defended", 0, 0, 1), rate("defended", 8, 0, 1))
+    right = with_rates(report, rate("defended", 0, 0, 0), rate("defended", 8, 0, 1))
+    said = "Without any attack it is 1\u00a0of\u00a020"
+    assert said in sentences.limits(read(wrong), "defended", "sybils")
+    assert said not in sentences.limits(read(right), "defended", "sybils")
+
+
+def test_the_gain_of_the_defences_is_paired_by_seed(report: Report) -> None:
+    """All 20 pairs discordant: Newcombe 1998, method 10, gives 1 less the Wilson limits' norm."""
+    text = sentences.paired(read(report))
+    assert "20\u00a0seeds: +100.0 percentage points (+77.2 to +100.0)" in text
+    turned = [
+        msgspec.structs.replace(row, is_flipped=True) if row.network == "defended" else row
+        for row in report.rows
+    ]
+    none = sentences.paired(read(msgspec.structs.replace(report, rows=turned)))
+    assert "seeds: 0.0 percentage points" in none
+    assert sentences.paired(read(msgspec.structs.replace(report, rows=[]))) == ""

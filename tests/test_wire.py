@@ -75,9 +75,10 @@ def test_messages_round_trip(message: messages.Message) -> None:
 @settings(max_examples=300)
 def test_any_plaintext_gives_a_message_or_a_decode_error(data: bytes) -> None:
     try:
-        messages.decode(data)
+        message = messages.decode(data)
     except DecodeError:
         return
+    assert isinstance(message, messages.Message)
 
 
 @pytest.mark.parametrize("tag", [0, 1, 2, 3, 4, 16, 17, 18, 19, 20, 21])
@@ -87,9 +88,10 @@ def test_any_fields_under_a_known_tag_give_a_message_or_a_decode_error(
     tag: int, fields: list[object]
 ) -> None:
     try:
-        messages.decode(msgspec.msgpack.encode([tag, *fields]))
+        message = messages.decode(msgspec.msgpack.encode([tag, *fields]))
     except DecodeError:
         return
+    assert isinstance(message, messages.Message)
 
 
 @pytest.mark.parametrize(
