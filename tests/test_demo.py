@@ -274,6 +274,11 @@ def test_a_missing_file_of_a_trails_tree_is_a_finding(
 
 
 # --- the folder, interrupts ---------------------------------------------------------------------
+def _listen() -> None:
+    """Undo what a background job inherits: a shell makes it ignore interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _start(folder: Path, private: Path) -> subprocess.Popen[str]:
     """Start a demo in a process group of its own, and wait until its live nodes keep trails."""
     process = subprocess.Popen(
@@ -283,6 +288,7 @@ def _start(folder: Path, private: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         start_new_session=True,
         text=True,
+        preexec_fn=_listen,
     )
     deadline = time.monotonic() + PATIENCE
     while not list(private.glob("qisguard-*/qisguard-*")):
@@ -325,6 +331,7 @@ def test_an_interrupt_ends_everything_within_two_seconds(
     assert time.monotonic() - started < 2.0
     assert printed == ""
     assert "Traceback" not in notes
+    assert "interrupted; nothing is left running" in notes
     assert list(private.iterdir()) == []
     assert not (folder / "report.json").exists()  # the earlier demo was replaced, not mixed with
     assert (folder / demo.MARK).read_bytes() == b""

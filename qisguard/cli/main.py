@@ -50,7 +50,7 @@ def main() -> None:
     """Run the command line; every exit code is one of ``Exit``."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both leave nothing behind
     try:
-        sys.exit(app(standalone_mode=False))
+        status = app(standalone_mode=False)
     except USAGE_ERROR as error:
         error.show()
         if error.ctx is None or error.ctx.command.get_help_option(error.ctx) is None:
@@ -61,8 +61,7 @@ def main() -> None:
         typer.echo(f"try: qisguard {_command()}--help", err=True)
         sys.exit(Exit.USAGE)
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("qisguard: interrupted; nothing is left running", err=True)
-        sys.exit(Exit.INTERRUPTED)
+        status = Exit.INTERRUPTED  # newer Typer returns this code instead of raising
     except Exception as error:
         if os.environ.get("QISGUARD_DEBUG"):
             raise
@@ -71,6 +70,9 @@ def main() -> None:
             "Set QISGUARD_DEBUG=1 and run it again for the traceback; please report.", err=True
         )
         sys.exit(Exit.INTERNAL)
+    if status == Exit.INTERRUPTED:
+        typer.echo("qisguard: interrupted; nothing is left running", err=True)
+    sys.exit(status)
 
 
 def _command() -> str:
