@@ -135,7 +135,7 @@ class Fuzzer:
             for n in range(300)
         ]
         self.records = [
-            sign_record(placement(key), s.identity.id, 3_600 + seq, seq, s.identity.key, network.id)
+            sign_record(placement(key), s.identity.key, 3_600 + seq, seq, network.id)
             for s in self.strangers
             for key in self.keys
             for seq in range(2)

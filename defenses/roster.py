@@ -6,11 +6,12 @@ tables and look-ups, so no stranger can lead a look-up astray. Strangers may sti
 publish: what their packets are worth is decided elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from qisguard.identity.ids import NodeId
 from qisguard.identity.roster import Roster
+from qisguard.node.config import ReplicaRule
 from qisguard.node.routing import Contact
 from qisguard.plugins import Card, Rejected, Settings
 
@@ -36,11 +37,19 @@ class RosterRouting:
     def tune(self, settings: Settings) -> Settings:
         """Return settings that place replicas by roster."""
         node = replace(
-            settings.node, roster_replicas=True, replicas_per_issuer=self.replicas_per_issuer
+            settings.node,
+            replica_rule=ReplicaRule.ROSTER,
+            replicas_per_issuer=self.replicas_per_issuer,
         )
         return replace(settings, node=node)
 
-    def admit(self, contact: Contact, bucket: Sequence[Contact], now: float) -> Rejected | None:
+    def admit(
+        self,
+        contact: Contact,
+        bucket: Sequence[Contact],
+        table: Collection[Contact],
+        now: float,
+    ) -> Rejected | None:
         """Refuse a contact that is not on the roster."""
         return None if contact.id in self.roster.by_node else Rejected("not on the roster")
 

@@ -41,6 +41,12 @@ class ProofError(QisguardError):
     code = "QE-500"
 
 
+class StoreError(QisguardError):
+    """A store that cannot be opened, read or made durable."""
+
+    code = "QE-700"
+
+
 class TrailError(QisguardError):
     """A trail that cannot be opened, appended to or read."""
 

@@ -12,7 +12,7 @@
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -195,8 +195,17 @@ class Tunes(Protocol):
 class Admits(Protocol):
     """Decides who may enter the routing table; the first refusal wins."""
 
-    def admit(self, contact: "Contact", bucket: Sequence["Contact"], now: float) -> Rejected | None:
-        """Return a refusal, or None to admit."""
+    def admit(
+        self,
+        contact: "Contact",
+        bucket: Sequence["Contact"],
+        table: Collection["Contact"],
+        now: float,
+    ) -> Rejected | None:
+        """Return a refusal, or None; asked again when an address changes or a place becomes free.
+
+        ``bucket`` and ``table`` hold the contacts already there, without this one.
+        """
 
 
 @runtime_checkable

@@ -56,12 +56,12 @@ def make_identity(index: int, network: Network = NETWORK) -> Identity:
 
 def make_contact(identifier: int, port: int = 4_000) -> Contact:
     """Return a contact with this id; its address follows from the id."""
-    return Contact(NodeId(identifier), (f"10.0.{identifier >> 8 & 255}.{identifier & 255}", port))
+    return Contact(NodeId(identifier), (f"10.{identifier >> 8 & 255}.{identifier & 255}.1", port))
 
 
 def address_of(index: int) -> Address:
     """Return where the stranger or node number ``index`` lives in tests without an engine."""
-    return (f"10.9.{index >> 8}.{index & 255}", 4_000)
+    return (f"10.{9 + (index >> 8)}.{index & 255}.1", 4_000)
 
 
 def make_roster(identities: Sequence[Identity], per_issuer: int = 2) -> Roster:
@@ -120,7 +120,7 @@ def make_record(
 ) -> ProviderRecord:
     """Return a provider record for a similarity key."""
     place = placement(make_key(key))
-    return sign_record(place, provider.id, expires, seq, provider.key, NETWORK.id)
+    return sign_record(place, provider.key, expires, seq, NETWORK.id)
 
 
 def make_node(

@@ -14,7 +14,12 @@ from qisguard.transport.udp import is_loopback, open_socket
 from tests.builders import CLOCK, make_crowd, make_identity, make_packet, publish, retrieve
 
 CONFIG = NodeConfig(
-    k=6, replica_count=4, handshake_timeout=0.2, request_timeout=0.2, handshake_tries=2
+    address_diversity=False,
+    k=6,
+    replica_count=4,
+    handshake_timeout=0.2,
+    request_timeout=0.2,
+    handshake_tries=2,
 )
 PACKETS = [make_packet(author, case) for author in range(3) for case in range(3)]
 

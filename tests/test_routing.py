@@ -1,6 +1,6 @@
 """The routing table against a slow model, and the rules about who stays."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -126,7 +126,13 @@ class _NoOdds:
 
     card = Card("no-odds", "", "", "", "", "", "", "")
 
-    def admit(self, contact: Contact, bucket: Sequence[Contact], now: float) -> Rejected | None:
+    def admit(
+        self,
+        contact: Contact,
+        bucket: Sequence[Contact],
+        table: Collection[Contact],
+        now: float,
+    ) -> Rejected | None:
         return Rejected("odd") if contact.id & 1 else None
 
 

@@ -74,7 +74,7 @@ def test_parameters_reach_attacks_and_defences() -> None:
     assert DEFENSES["age"](ramp=30) in defenses
     assert settings.synthesis.trim_ratio == 0.2
     assert settings.synthesis.horizon == 730
-    assert (settings.node.roster_replicas, settings.node.replicas_per_issuer) == (True, 1)
+    assert (settings.node.replica_rule, settings.node.replicas_per_issuer) == ("roster", 1)
     plain = loaded.scenario.networks[0]
     assert loaded.settings(plain, []).node == loaded.node
 
@@ -131,7 +131,12 @@ def test_an_unknown_table_at_the_top_is_named_with_the_nearest() -> None:
         ("live = 1\n", "", "seeds: 'live' is missing"),
         ("k = 8", "k = 8.0", "network.node.k = 8.0, must be int"),
         ("k = 8", "k = true", "network.node.k = True, must be int"),
-        ("k = 8", "roster_replicas = 1", "network.node.roster_replicas = 1, must be bool"),
+        ("k = 8", "replica_rule = 1", "network.node.replica_rule = 1, must be one of closest, "),
+        (
+            "address_diversity = false",
+            "address_diversity = 1",
+            "network.node.address_diversity = 1, must be bool",
+        ),
         ("= 5000.0", '= "x"', "network.node.auths_per_second = 'x', must be float"),
         ("loss_ratio = 0.0", "loss_ratio = false", "network.links.loss_ratio = False, must be"),
         ("[0.005, 0.025]", "[true, true]", "network.links.latency = [True, True], must be"),
@@ -186,8 +191,8 @@ def test_a_value_of_another_type_is_named_with_its_key(old: str, new: str, messa
         ("loss_ratio = 0.0", "loss_ratio = 1.0", "network.links.loss_ratio = 1.0, must be 0 to"),
         ("loss_ratio = 0.0", "loss_ratio = -0.1", "network.links.loss_ratio = -0.1, must be 0"),
         ("loss_ratio = 0.0", "loss_ratio = nan", "network.links.loss_ratio = nan, must be 0 to"),
-        ("k = 8", "k = 0", "network.node: node.k = 0, must be at least 1"),
-        ("k = 8", "k = 21", "network.node: node.k = 21, at most 20 contacts"),
+        ("k = 8", "k = 0", "network.node: node.k = 0, must be 1 to 20 contacts"),
+        ("k = 8", "k = 21", "network.node: node.k = 21, must be 1 to 20 contacts"),
         ("k = 8", "request_timeout = 0.0", "network.node: node.request_timeout = 0.0, must be"),
         ("k = 8", "packets_per_key_max = -1", "network.node.packets_per_key_max = -1, must be 0"),
         ("= 5000.0", "= nan", "network.node.auths_per_second = nan, must be 0 to"),

@@ -24,6 +24,7 @@ SIGNATURE_SIZE = 64
 PACKET_TAG = b"qisguard/packet/v1\n"
 DESCRIPTOR_TAG = b"qisguard/descriptor/v1\n"
 RECORD_TAG = b"qisguard/provider-record/v1\n"
+INDEX_TAG = b"qisguard/index-record/v1\n"
 AUTH_TAG = b"qisguard/auth/v1\n"
 ACCEPT_TAG = b"qisguard/accept/v1\n"
 NETWORK_TAG = b"qisguard/network/v1\n"

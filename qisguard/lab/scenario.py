@@ -1,20 +1,19 @@
 """A scenario: everything a run depends on, in one TOML file, checked before anything starts."""
 
 import datetime
-import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from qisguard.attacks import ATTACKS
 from qisguard.defenses import DEFENSES
 from qisguard.errors import QisguardError, RecordError, ScenarioError
+from qisguard.fill import fill, is_number, nearest, show
 from qisguard.identity.roster import Roster
 from qisguard.lab.tables import (
     ClockTable,
@@ -28,7 +27,6 @@ from qisguard.lab.tables import (
 from qisguard.lab.virtual import Links
 from qisguard.node.config import NodeConfig
 from qisguard.node.store import StoreLimits
-from qisguard.outcomes.packet import INTEGER_MAX
 from qisguard.outcomes.synthesis import SynthesisConfig
 from qisguard.outcomes.template import Template, open_template
 from qisguard.plugins import Attack, Clock, Defense, Settings, Tunes
@@ -43,8 +41,6 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}")
 SYBILS = "sybil_poisoning"
 INSIDERS = "compromised_hospital"
 """The attacks that a step's ``sybils`` and ``hospitals`` are played by."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class Loaded:
     def attacks(self) -> dict[str, Attack]:
         """Return the attacks by name, with their parameters."""
         return {
-            name: _fill(ATTACKS[name], parameters, f"attacks.{name}")
+            name: fill(ATTACKS[name], parameters, f"attacks.{name}")
             for name, parameters in self.scenario.attacks.items()
         }
 
@@ -84,7 +80,7 @@ class Loaded:
         """Return the defences of one network, in order, with their parameters."""
         context = {"roster": roster, "template": self.template}
         return [
-            _fill(DEFENSES[name], run.parameters.get(name, {}), _place(run, name), context)
+            fill(DEFENSES[name], run.parameters.get(name, {}), _place(run, name), context)
             for name in run.defenses
         ]
 
@@ -126,7 +122,7 @@ def load_scenario(data: bytes) -> Loaded:
     loaded = Loaded(
         scenario,
         sha256(data).hexdigest(),
-        _fill(NodeConfig, scenario.network.node, "network.node"),
+        fill(NodeConfig, scenario.network.node, "network.node"),
         _links(scenario.network.links),
         _first_day(scenario.clock),
         _template(scenario.question),
@@ -150,10 +146,10 @@ def _explain(text: str, table: object) -> str:
             kind = _TABLES.get(name)
     place = place.lstrip(".") or "scenario"
     if unknown := re.search(r"unknown field `(.+)`", what):
-        return f"{place}: unknown key {unknown[1]!r}{_nearest(unknown[1], kind.__struct_fields__)}"
+        return f"{place}: unknown key {unknown[1]!r}{nearest(unknown[1], kind.__struct_fields__)}"
     if missing := re.search(r"missing required field `(.+)`", what):
         return f"{place}: {missing[1]!r} is missing"
-    return f"{place} = {_show(value)}: {what[:1].lower()}{what[1:]}"
+    return f"{place} = {show(value)}: {what[:1].lower()}{what[1:]}"
 
 
 _TABLES = {
@@ -166,70 +162,25 @@ _TABLES = {
 }
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    known = sorted(names)
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(known) or 'none'}"
-
-
-def _show(value: object) -> str:
-    """Return a value as an error message can bear it."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python does not print integers of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def _place(run: NetworkRun, defense: str) -> str:
     return f"networks.{run.name}.parameters.{defense}"
-
-
-def _fill(
-    kind: type[T], values: Mapping[str, Any], table: str, context: Mapping[str, object] = {}
-) -> T:
-    """Return a dataclass with a table's values over its defaults; ``context`` fills what it knows.
-
-    Numbers are finite, not negative and exact in every reader; the class itself knows the rest.
-    """
-    types = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type] # dataclasses only
-    given = {key: value for key, value in context.items() if key in types}
-    for key, value in values.items():
-        if key not in types or key in given:
-            free = [name for name in types if name not in given]
-            raise ScenarioError(f"{table}: unknown key {key!r}{_nearest(key, free)}")
-        wanted: Any = types[key]
-        fits = isinstance(value, (int, float) if wanted is float else wanted)
-        if not fits or (isinstance(value, bool) and wanted is not bool):
-            name = getattr(wanted, "__name__", wanted)
-            raise ScenarioError(f"{table}.{key} = {_show(value)}, must be {name}")
-        if isinstance(value, int | float) and not 0 <= value <= INTEGER_MAX:
-            raise ScenarioError(f"{table}.{key} = {_show(value)}, must be 0 to {INTEGER_MAX}")
-    try:
-        return kind(**given, **values)
-    except (QisguardError, ValueError) as error:
-        raise ScenarioError(f"{table}: {error}") from None
 
 
 def _links(values: dict[str, Any]) -> Links:
     for key in values:
         if key not in (known := ("latency", "loss_ratio")):
-            raise ScenarioError(f"network.links: unknown key {key!r}{_nearest(key, known)}")
+            raise ScenarioError(f"network.links: unknown key {key!r}{nearest(key, known)}")
     latency = values.get("latency", [0.005, 0.025])
     loss = values.get("loss_ratio", 0.0)
-    numbers = isinstance(latency, list) and all(map(_is_number, latency))
+    numbers = isinstance(latency, list) and all(map(is_number, latency))
     if not numbers or len(latency) != 2 or not 0 < latency[0] <= latency[1] <= 10:
         raise ScenarioError(
-            f"network.links.latency = {_show(latency)}, "
+            f"network.links.latency = {show(latency)}, "
             "must be [low, high] seconds, 0 < low <= high <= 10"
         )
-    if not _is_number(loss) or not 0 <= loss < 1:
-        raise ScenarioError(f"network.links.loss_ratio = {_show(loss)}, must be 0 to below 1")
+    if not is_number(loss) or not 0 <= loss < 1:
+        raise ScenarioError(f"network.links.loss_ratio = {show(loss)}, must be 0 to below 1")
     return Links((float(latency[0]), float(latency[1])), float(loss))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _first_day(clock: ClockTable) -> int:
@@ -237,7 +188,7 @@ def _first_day(clock: ClockTable) -> int:
         day = (datetime.date.fromisoformat(clock.first_day) - EPOCH).days
     except ValueError:
         raise ScenarioError(
-            f"clock.first_day = {_show(clock.first_day)}, must be a date such as 2026-01-01"
+            f"clock.first_day = {show(clock.first_day)}, must be a date such as 2026-01-01"
         ) from None
     if day < clock.enrolled_days[1]:
         raise ScenarioError(
@@ -254,13 +205,13 @@ def _template(question: QuestionTable) -> Template:
     known = [name.removesuffix(".toml") for name in files if name.endswith(".toml")]
     if question.template not in known:
         raise ScenarioError(
-            f"question.template = {_show(question.template)}: unknown"
-            f"{_nearest(question.template, known)}"
+            f"question.template = {show(question.template)}: unknown"
+            f"{nearest(question.template, known)}"
         )
     template = open_template(packaged(f"templates/{question.template}.toml"))
     if len(set(question.arms)) != 2 or not set(question.arms) <= set(template.arms):
         raise ScenarioError(
-            f"question.arms = {_show(question.arms)}, must be two of {', '.join(template.arms)}"
+            f"question.arms = {show(question.arms)}, must be two of {', '.join(template.arms)}"
         )
     if not template.time.holds(question.horizon):
         raise ScenarioError(f"question.horizon = {question.horizon}, not {template.time.allowed}")
@@ -304,7 +255,7 @@ def _check_ranges(scenario: Scenario) -> None:
                 raise ScenarioError(f"steps.{step.name}: needs the table [attacks.{attack}]")
     for name, value, low, high in ranges:
         if not low <= value <= high:
-            raise ScenarioError(f"{name} = {_show(value)}, must be {low} to {high}")
+            raise ScenarioError(f"{name} = {show(value)}, must be {low} to {high}")
 
 
 def _check_names(scenario: Scenario) -> None:
@@ -315,7 +266,7 @@ def _check_names(scenario: Scenario) -> None:
     ]:
         if not FILE_NAME.fullmatch(name):
             allowed = "1 to 40 letters, digits, spaces, dots, underscores and hyphens"
-            raise ScenarioError(f"{place} = {_show(name)}, must be {allowed}")
+            raise ScenarioError(f"{place} = {show(name)}, must be {allowed}")
     for what, names in [
         ("steps", [step.name for step in scenario.steps]),
         ("networks", [run.name for run in scenario.networks]),
@@ -323,20 +274,20 @@ def _check_names(scenario: Scenario) -> None:
     ]:
         twice = [name for i, name in enumerate(names) if name in names[:i]]
         if twice:
-            raise ScenarioError(f"{what}: {_show(twice[0])} is there twice")
+            raise ScenarioError(f"{what}: {show(twice[0])} is there twice")
     for attack in scenario.attacks:
         if attack not in ATTACKS:
-            raise ScenarioError(f"attacks: unknown attack {attack!r}{_nearest(attack, ATTACKS)}")
+            raise ScenarioError(f"attacks: unknown attack {attack!r}{nearest(attack, ATTACKS)}")
     for run in scenario.networks:
         for defense in run.defenses:
             if defense not in DEFENSES:
-                near = _nearest(defense, DEFENSES)
+                near = nearest(defense, DEFENSES)
                 raise ScenarioError(
                     f"networks.{run.name}.defenses: unknown defence {defense!r}{near}"
                 )
         for defense in run.parameters:
             if defense not in run.defenses:
-                near = _nearest(defense, run.defenses)
+                near = nearest(defense, run.defenses)
                 raise ScenarioError(
                     f"networks.{run.name}.parameters: {defense!r} is not among its defences{near}"
                 )

@@ -61,7 +61,7 @@ class VirtualEngine:
     def add(self, make: MakeNode) -> Node:
         """See ``Engine``."""
         index = len(self._nodes) + 1
-        address = (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", 4_000)
+        address = (f"10.{index >> 8 & 255}.{index & 255}.{1 + (index >> 16)}", 4_000)
         node = make(address)
         self._nodes[address] = node
         self._names[address] = index.to_bytes(4, "big")

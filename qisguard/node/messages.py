@@ -19,6 +19,9 @@ CONTACTS_MAX = 20
 PACKETS_MAX = 4
 LISTING_MAX = 28
 FETCH_MAX = 28
+PROVIDERS_MAX = 7
+KEYS_MAX = 32
+RECORD_SIZE_MAX = 160
 
 Number = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Id = Annotated[bytes, Meta(min_length=ID_SIZE, max_length=ID_SIZE)]
@@ -49,7 +52,7 @@ class FindNode(_Message, frozen=True, tag=1):
 class Store(_Message, frozen=True, tag=2):
     """Keep my provider record, and these packets with it."""
 
-    record: Annotated[bytes, Meta(max_length=192)]
+    record: Annotated[bytes, Meta(max_length=RECORD_SIZE_MAX)]
     packets: Annotated[list[Packet], Meta(max_length=PACKETS_MAX)]
 
 
@@ -65,6 +68,33 @@ class FetchPackets(_Message, frozen=True, tag=4):
 
     key: Id
     digests: Annotated[list[Digest], Meta(max_length=FETCH_MAX)]
+
+
+class FindProviders(_Message, frozen=True, tag=5):
+    """Whose provider records do you hold at this place, from provider id ``after`` on?"""
+
+    place: Id
+    after: Annotated[bytes, Meta(max_length=32)]
+
+
+class FindValue(_Message, frozen=True, tag=6):
+    """Send the packet with this digest at this place, or the contacts closest to the place."""
+
+    place: Id
+    digest: Digest
+
+
+class Announce(_Message, frozen=True, tag=7):
+    """Keep my index record: under this key there is something."""
+
+    record: Annotated[bytes, Meta(max_length=RECORD_SIZE_MAX)]
+
+
+class ListKeys(_Message, frozen=True, tag=8):
+    """Which similarity keys of this domain prefix do you know, from ``after`` on?"""
+
+    prefix: Annotated[int, Meta(ge=0, lt=256)]
+    after: Annotated[bytes, Meta(max_length=32)]
 
 
 class Pong(_Message, frozen=True, tag=16):
@@ -96,15 +126,44 @@ class Packets(_Message, frozen=True, tag=20):
     packets: Annotated[list[Packet], Meta(max_length=PACKETS_MAX)]
 
 
+class Providers(_Message, frozen=True, tag=22):
+    """One page of provider records in ascending order of provider id."""
+
+    records: Annotated[
+        list[Annotated[bytes, Meta(max_length=RECORD_SIZE_MAX)]], Meta(max_length=PROVIDERS_MAX)
+    ]
+    more: bool
+
+
+class Keys(_Message, frozen=True, tag=23):
+    """One page of similarity keys in ascending order."""
+
+    keys: Annotated[list[Id], Meta(max_length=KEYS_MAX)]
+    more: bool
+
+
 class Refused(_Message, frozen=True, tag=21):
     """No, and why."""
 
     reason: Reason
 
 
-Request: TypeAlias = Ping | FindNode | Store | ListPackets | FetchPackets
-Reply: TypeAlias = Pong | Nodes | Stored | Listing | Packets | Refused
+Request: TypeAlias = (
+    Ping
+    | FindNode
+    | Store
+    | ListPackets
+    | FetchPackets
+    | FindProviders
+    | FindValue
+    | Announce
+    | ListKeys
+)
+Reply: TypeAlias = Pong | Nodes | Stored | Listing | Packets | Refused | Providers | Keys
 Message: TypeAlias = Request | Reply
+
+BUSY = "busy"
+"""The reason of a ``Refused`` that says: over your budget, ask again later."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -137,9 +137,7 @@ class Node:
         place = placement(key)
         self._record_seq += 1
         expires = int(now + self.config.record_lifetime)
-        record = sign_record(
-            place, self.me.id, expires, self._record_seq, self.identity.key, self.network.id
-        )
+        record = sign_record(place, self.identity.key, expires, self._record_seq, self.network.id)
         near = self._near(place)
         return self._start(operations.publish(self._around(), key, packets, record, near), now)
 

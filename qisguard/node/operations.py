@@ -15,7 +15,7 @@ from qisguard.identity.ids import NodeId, from_bytes, placement, to_bytes
 from qisguard.identity.roster import Issuer, Roster
 from qisguard.node import messages
 from qisguard.node.checks import Checks
-from qisguard.node.config import NodeConfig
+from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.lookup import Filter, Lookup
 from qisguard.node.messages import FetchPackets, FindNode, ListPackets, Reply, Request, Store
 from qisguard.node.record import ProviderRecord
@@ -103,12 +103,12 @@ def replicas(
 ) -> Operation[list[Contact]]:
     """Return the nodes that keep the records of a place, nearest first.
 
-    Open networks: the closest found. With ``roster_replicas``: the closest ids *of the roster*, at
+    Open networks: the closest found. With the rule ``roster``: the closest ids *of the roster*, at
     most ``replicas_per_issuer`` each, so that an id which is not on the roster is never chosen and
     there is nothing to search for.
     """
     config = around.config
-    if not config.roster_replicas or around.roster is None:
+    if config.replica_rule is not ReplicaRule.ROSTER or around.roster is None:
         found = yield from find(around, place, start)
         return found[: config.replica_count]
     wanted = roster_replicas(around.roster, place, config.replica_count, config.replicas_per_issuer)

@@ -59,7 +59,7 @@ class RoutingTable:
             bucket.members[contact.id] = contact
             return None
         for rule in self._admits:
-            if refusal := rule.admit(contact, tuple(bucket.members.values()), now):
+            if refusal := rule.admit(contact, tuple(bucket.members.values()), tuple(self), now):
                 return refusal
         if len(bucket.members) < self._k:
             bucket.members[contact.id] = contact

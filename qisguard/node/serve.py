@@ -14,7 +14,7 @@ from qisguard.node import messages
 from qisguard.node.checks import Checks
 from qisguard.node.config import NodeConfig
 from qisguard.node.messages import Reply, Request
-from qisguard.node.record import open_record
+from qisguard.node.record import open_record, provider_of
 from qisguard.node.routing import RoutingTable
 from qisguard.node.store import Store
 from qisguard.node.wire import PLAINTEXT_SIZE_MAX
@@ -61,7 +61,9 @@ class Server:
                 return self._take(request, sender, now)
             if isinstance(request, messages.ListPackets):
                 return self._list(request, now)
-            return self._fetch(request)
+            if isinstance(request, messages.FetchPackets):
+                return self._fetch(request)
+            return messages.Refused(number, "not served yet")
         except QisguardError as error:
             self._counts[f"refused: {type(error).__name__}"] += 1
             return messages.Refused(number, f"invalid: {type(error).__name__}")
@@ -77,9 +79,11 @@ class Server:
         return messages.Nodes(request.number, contacts[: self._config.k])
 
     def _take(self, request: messages.Store, sender: Descriptor, now: float) -> Reply:
-        record = open_record(
-            request.record, sender.id, sender.key, self._network, self._checks.verify
-        )
+        if provider_of(request.record) != sender.id:
+            return messages.Refused(
+                request.number, "record: announced by another than its provider"
+            )
+        record = open_record(request.record, self._network, self._checks.verify)
         if record.expires > now + self._config.record_lifetime + 1:
             return messages.Refused(request.number, "record: expires too late")
         if refusal := self._store.put_record(record):

@@ -14,6 +14,7 @@ from hashlib import sha256
 import msgspec
 
 from qisguard.errors import DecodeError, RecordError
+from qisguard.fill import INTEGER_MAX
 from qisguard.identity.keys import (
     KEY_SIZE,
     PACKET_TAG,
@@ -26,8 +27,6 @@ from qisguard.identity.keys import (
 
 PACKET_SIZE_MAX = 512
 CASE_SIZE = 16
-INTEGER_MAX = (1 << 53) - 1
-"""Integers stay exact in every JSON reader (RFC 8259, section 6)."""
 
 Verify = Callable[[bytes, bytes, bytes, bytes], None]
 """``keys.verify``, or a memo of it: raises ProofError."""

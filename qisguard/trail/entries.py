@@ -12,12 +12,11 @@ from hashlib import sha256
 import msgspec
 
 from qisguard.errors import DecodeError, RecordError
+from qisguard.fill import INTEGER_MAX
 from qisguard.identity.keys import from_text, to_text
 from qisguard.trail.merkle import HASH_SIZE, leaf_hash, root
 
 ENTRY_SIZE_MAX = 512
-INTEGER_MAX = (1 << 53) - 1
-"""Integers stay exact in every JSON reader (RFC 8259, section 6)."""
 
 
 class Publish(
