@@ -16,7 +16,9 @@ from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
-from qisguard.node.operations import Published, Retrieved
+from qisguard.node.operations import Found
+from qisguard.node.publishing import Published
+from qisguard.node.reading import Retrieved
 from qisguard.node.record import ProviderRecord, sign_record
 from qisguard.node.routing import Contact
 from qisguard.node.store import MemoryStore, Store, StoreLimits
@@ -191,8 +193,8 @@ async def _join(
 async def find(engine: Engine, node: Node, target: NodeId) -> list[Contact]:
     """Look up the contacts closest to ``target`` from ``node``, and wait."""
     (found,) = await engine.finish(engine.act(node, lambda now: [node.find(target, now)]))
-    assert isinstance(found, list)
-    return found
+    assert isinstance(found, Found)
+    return list(found.contacts)
 
 
 async def publish(engine: Engine, node: Node, packets: Sequence[OutcomePacket]) -> list[Published]:

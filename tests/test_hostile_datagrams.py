@@ -86,14 +86,14 @@ def test_operations_end_whatever_the_only_peer_replies(data: st.DataObject) -> N
     node = make_node(0, config=CONFIG)
     stranger = make_stranger(1)
     stranger.say(node, messages.encode(messages.Ping(1)), 0.0)
-    node.bootstraps = [Contact(stranger.identity.id, stranger.address)]
+    node.bootstraps[:] = [Contact(stranger.identity.id, stranger.address)]
     node.publish([make_packet(0, case) for case in range(5)], 0.0)
     node.retrieve([make_key(0), make_key(1)], 0.0)
     now = 0.0
     for _ in range(20):
         stranger.deliver(node, now)
         _answer(stranger, node, data, now)
-    while node.is_busy:
+    while len(node._work):
         now = node.next_timer() or now
         assert now < 1_000.0, "an operation does not end"
         node.handle_timer(now)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qisguard.identity.ids import NodeId
-from qisguard.node.lookup import QUERIES_PER_K, Lookup
+from qisguard.node.lookup import QUERIES_MAX, QUERIES_PER_SIBLING, Lookup
 from qisguard.node.routing import Contact
 from tests.builders import make_contact
 
@@ -41,7 +41,7 @@ def test_a_look_up_ends_at_the_closest_nodes_of_a_full_network(
 ) -> None:
     """Oracle: sort everyone by distance. Every peer here knows everyone."""
     everyone = [make_contact(node) for node in sorted(nodes)]
-    lookup = Lookup(target, everyone[:1], k=8, alpha=3)
+    lookup = Lookup(target, everyone[:1], count=8, alpha=3)
     _run(lookup, lambda peer: everyone)
     assert lookup.closest() == sorted(everyone, key=lambda c: target ^ c.id)[:8]
 
@@ -65,7 +65,7 @@ def test_a_look_up_always_ends_and_asks_nobody_twice(
             return None
         return rng.sample(everyone, rng.randrange(len(everyone)))
 
-    lookup = Lookup(target, everyone[:4], k=4, alpha=2, disjoint_paths=paths)
+    lookup = Lookup(target, everyone[:4], count=4, alpha=2, disjoint_paths=paths)
     asked = _run(lookup, answer, rng)
     assert len(asked) == len(set(asked)) == lookup.message_count
     assert len({contact.id for contact in asked}) == len(asked)
@@ -84,7 +84,7 @@ def test_with_one_path_and_honest_peers_the_k_nearest_of_a_kademlia_network_are_
 
     for trial in range(10):
         target = NodeId(rng.getrandbits(256))
-        lookup = Lookup(target, everyone[trial : trial + 1], k=20, alpha=3)
+        lookup = Lookup(target, everyone[trial : trial + 1], count=20, alpha=3)
         _run(lookup, answer, rng)
         assert lookup.closest() == sorted(everyone, key=lambda c: c.id ^ target)[:20]
 
@@ -99,7 +99,7 @@ def test_a_liar_on_one_path_does_not_spoil_another() -> None:
     def answer(peer: Contact) -> Sequence[Contact]:
         return honest if peer in honest else accomplices[:20]
 
-    lookup = Lookup(target, [liar, honest[0]], k=8, alpha=2, disjoint_paths=2)
+    lookup = Lookup(target, [liar, honest[0]], count=8, alpha=2, disjoint_paths=2)
     asked = _run(lookup, answer)
     assert set(honest) <= set(asked)
 
@@ -116,7 +116,7 @@ def test_a_liar_cannot_burn_honest_ids_with_false_addresses() -> None:
             return None
         return false if peer == liar else honest
 
-    lookup = Lookup(target, [liar, guide], k=8, alpha=1, disjoint_paths=2)
+    lookup = Lookup(target, [liar, guide], count=8, alpha=1, disjoint_paths=2)
     _run(lookup, answer)
     assert set(honest) <= set(lookup.closest())
 
@@ -125,7 +125,7 @@ def test_a_peer_that_answers_late_may_have_been_forgotten_meanwhile() -> None:
     """A hundred nearer contacts arrive while one request is in flight."""
     target = NodeId(0)
     slow, quick = make_contact(10_000), make_contact(10_001)
-    lookup = Lookup(target, [slow, quick], k=2, alpha=2)
+    lookup = Lookup(target, [slow, quick], count=2, alpha=2)
     assert set(lookup.queries_to_send()) == {slow, quick}
     lookup.handle_nodes(quick.id, [make_contact(1 + index) for index in range(100)])
     lookup.handle_nodes(slow.id, [])
@@ -142,12 +142,14 @@ def test_colluders_that_invent_ever_nearer_nodes_cannot_keep_a_look_up_alive() -
         return [make_contact(invented + index) for index in range(20)]
 
     for paths in (1, 3):
-        lookup = Lookup(target, [make_contact((1 << 255) + 1)], k=4, alpha=3, disjoint_paths=paths)
-        assert len(_run(lookup, answer)) <= paths * QUERIES_PER_K * 4
+        lookup = Lookup(
+            target, [make_contact((1 << 255) + 1)], count=4, alpha=3, disjoint_paths=paths
+        )
+        assert len(_run(lookup, answer)) <= paths * (QUERIES_MAX + QUERIES_PER_SIBLING * 4)
 
 
 def test_replies_nobody_asked_for_are_dropped() -> None:
-    lookup = Lookup(NodeId(0), [make_contact(5)], k=4, alpha=1)
+    lookup = Lookup(NodeId(0), [make_contact(5)], count=4, alpha=1)
     lookup.handle_nodes(NodeId(9), [make_contact(1)])
     lookup.handle_silence(NodeId(9))
     assert lookup.queries_to_send() == [make_contact(5)]
@@ -158,14 +160,14 @@ def test_replies_nobody_asked_for_are_dropped() -> None:
 
 def test_hearsay_never_moves_a_known_contact() -> None:
     known = make_contact(5)
-    lookup = Lookup(NodeId(0), [known, make_contact(9)], k=4, alpha=2)
+    lookup = Lookup(NodeId(0), [known, make_contact(9)], count=4, alpha=2)
     _run(lookup, lambda peer: [Contact(known.id, ("192.0.2.66", 666))])
     assert known in lookup.closest()
 
 
 @pytest.mark.parametrize("paths", [1, 2, 5])
 def test_a_look_up_from_nothing_ends_at_once(paths: int) -> None:
-    lookup = Lookup(NodeId(0), [], k=4, alpha=2, disjoint_paths=paths)
+    lookup = Lookup(NodeId(0), [], count=4, alpha=2, disjoint_paths=paths)
     assert lookup.done
     assert lookup.queries_to_send() == []
     assert lookup.closest() == []
@@ -176,7 +178,7 @@ def test_a_filter_may_drop_candidates_that_peers_name() -> None:
     lookup = Lookup(
         NodeId(0),
         everyone,
-        k=4,
+        count=4,
         alpha=2,
         keep=lambda target, contacts: [c for c in contacts if c.id % 2],
     )

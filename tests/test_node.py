@@ -264,11 +264,8 @@ def test_false_addresses_for_honest_nodes_do_not_remove_them_from_the_table() ->
         for peer in nodes[2:]:
             if session := asker.sessions.get(peer.me.id):
                 asker.sessions.close(session)
-        asker.bootstraps = []
-        members = [bucket.members for bucket in asker.table._buckets.values()]
-        held = {name: contact for bucket in members for name, contact in bucket.items()}
-        near = [held[nodes[1].me.id]]
-        asker._near = lambda target: near  # type: ignore[method-assign]
+        near = [nodes[1].me]
+        asker._outlook._near = lambda target: near  # type: ignore[method-assign]
         await find(engine, asker, PLACE)
         assert set(asker.table) == before
 
@@ -399,8 +396,9 @@ def test_what_is_counted_does_not_depend_on_the_peers_words() -> None:
 def test_an_identity_has_a_request_budget() -> None:
     node, stranger = _met(NodeConfig(requests_per_second=5))
     answers = [_ask(node, stranger, messages.Ping(index)) for index in range(8)]
-    assert [reply is not None for reply in answers] == [True] * 5 + [False] * 3
-    assert node.counts["dropped: request budget of an identity"] == 3
+    assert answers[:5] == [messages.Pong(index) for index in range(5)]
+    assert answers[5:] == [messages.Refused(index, messages.BUSY) for index in range(5, 8)]
+    assert node.counts["busy: request budget"] == 3
     assert _ask(node, stranger, messages.Ping(9), now=1.0) == messages.Pong(9)
     other = make_stranger(2)
     assert _ask(node, other, messages.Ping(1)) == messages.Pong(1)
@@ -451,7 +449,7 @@ def test_nothing_is_left_of_requests_that_could_not_be_sent() -> None:
     node.join(far, 0.0)
     while node.is_busy:
         node.handle_timer(node.next_timer() or 0.0)
-    assert not node._requests._queued
+    assert not node._requests._lines
     assert node.counts["requests refused here"] > 0
 
 

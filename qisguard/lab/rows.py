@@ -9,7 +9,7 @@ import numpy as np
 from qisguard.identity.roster import NONE
 from qisguard.lab.results import ArmRow, Curve, Row, WeightRow
 from qisguard.lab.tables import Step
-from qisguard.node.operations import Retrieved
+from qisguard.node.reading import Retrieved
 from qisguard.outcomes.answer import UNDECIDED, Answer, ArmAnswer
 from qisguard.outcomes.weighing import Weighed, survival_curves, weight_by_issuer
 

@@ -22,7 +22,8 @@ from qisguard.lab.scenario import INSIDERS, SYBILS, Loaded
 from qisguard.lab.tables import NetworkRun, Step
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
-from qisguard.node.operations import Published, Retrieved
+from qisguard.node.publishing import Published
+from qisguard.node.reading import Retrieved
 from qisguard.outcomes.packet import Body, OutcomePacket, sign_packet
 from qisguard.outcomes.synthesis import synthesize
 from qisguard.outcomes.weighing import weigh
@@ -165,7 +166,7 @@ class Story:
                 continue
             name = f"sybil-{len(self._sybils) + len(fresh) + 1}"
             node = self._engine.add(self._maker(recruit.identity, name, recruit.plays))
-            node.bootstraps = seeds
+            node.bootstraps[:] = seeds
             self._engine.touch(node)
             fresh.append(node)
         await self._engine.quiet(fresh)

@@ -17,7 +17,7 @@ from qisguard.identity.descriptor import Address
 from qisguard.identity.ids import to_bytes
 from qisguard.lab.engine import Handle, MakeNode
 from qisguard.node.node import Done, Node
-from qisguard.node.operations import Retrieved
+from qisguard.node.reading import Retrieved
 from qisguard.plugins import Clock
 
 _TIME = struct.Struct("!d").pack

@@ -76,6 +76,9 @@ class NodeConfig:
     questionable_after: float = _setting(
         900.0, "routing", "seconds", 0.001, 1e9, "a silent member is pinged when a newcomer waits"
     )
+    failures_max: int = _setting(
+        2, "routing", "failures", 1, 16, "requests in a row that a contact may leave unanswered"
+    )
     refresh_interval: float = _setting(
         3_600.0, "routing", "seconds", 0.001, 1e9, "a bucket without a look-up for so long gets one"
     )
@@ -87,7 +90,7 @@ class NodeConfig:
         1.0, "lookup", "seconds", 0.001, 60, "longest wait for a reply, and the first one"
     )
     request_timeout_min: float = _setting(
-        0.05, "lookup", "seconds", 0.001, 60, "shortest wait, however fast a peer has been"
+        0.25, "lookup", "seconds", 0.001, 60, "shortest wait, however fast peers have been"
     )
     request_tries: int = _setting(4, "lookup", "tries", 1, 16, "how often a request is sent")
     requests_per_peer_max: int = _setting(
@@ -101,7 +104,7 @@ class NodeConfig:
     handshake_timeout: float = _setting(
         1.0, "session", "seconds", 0.001, 60, "wait for an answer within a handshake"
     )
-    handshake_tries: int = _setting(3, "session", "tries", 1, 16, "how often each part is sent")
+    handshake_tries: int = _setting(5, "session", "tries", 1, 16, "how often each part is sent")
     handshakes_open_max: int = _setting(
         1_024, "session", "handshakes", 1, 1 << 20, "handshakes started here and not finished"
     )
@@ -182,6 +185,9 @@ class NodeConfig:
     record_lifetime: float = _setting(
         48 * 3_600.0, "storage", "seconds", 1, 1e9, "a provider record expires unless renewed"
     )
+    clock_tolerance: float = _setting(
+        3_600.0, "storage", "seconds", 0, 1e9, "how far ahead of ours a publisher's clock may be"
+    )
     republish_interval: float = _setting(
         22 * 3_600.0, "storage", "seconds", 1, 1e9, "own records and packets are published again"
     )
@@ -209,6 +215,9 @@ class NodeConfig:
     sequence_memory_days: int = _setting(
         365, "storage", "days", 0, 36_500, "a sequence number is remembered so long past expiry"
     )
+    announces_keys: bool = _setting(
+        True, "storage", "", 0, 1, "enter published keys in the index of their domain prefix"
+    )
     listing_max: int = _setting(
         28, "storage", "digests", 1, 28, "digests in one page: 28 of 40 bytes fit one datagram"
     )
@@ -223,11 +232,6 @@ class NodeConfig:
                     f"node.{setting.name} = {value}, must be {setting.low:g} to {setting.high:g}"
                     f"{' ' if setting.unit else ''}{setting.unit}"
                 )
-        if self.request_timeout_min > self.request_timeout:
-            raise ScenarioError(
-                f"node.request_timeout_min = {self.request_timeout_min}, "
-                f"must be at most request_timeout = {self.request_timeout}"
-            )
 
 
 def describe() -> Iterator[Setting]:

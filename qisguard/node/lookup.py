@@ -1,9 +1,13 @@
 """Iterative look-ups over disjoint paths (Kademlia, section 2.3; S/Kademlia, section 4.4).
 
-Sans-IO: the caller sends ``queries_to_send`` and reports each reply or silence. The k closest known
-contacts are dealt into d paths; a node is asked at most once in the whole look-up, so a liar spoils
-only the path that it is on. Silence gives an id back, but not its address: a liar that names honest
-ids at false addresses takes them from nobody.
+Sans-IO: the caller sends ``queries_to_send`` and reports each reply, delay or silence. The closest
+known contacts are dealt into d paths; a node is asked at most once in the whole look-up, so a liar
+spoils only the path that it is on. Silence gives an id back, but not its address: a liar that names
+honest ids at false addresses takes them from nobody.
+
+A path ends when its ``count`` closest known contacts, the target's siblings, have answered or
+failed: nothing that a peer claims about itself ends it (S/Kademlia, section 4.2, lets a sibling say
+that it is one; a liar would say so at once).
 """
 
 import heapq
@@ -17,8 +21,11 @@ Filter = Callable[[NodeId, Sequence[Contact]], Sequence[Contact]]
 """Defences with the ``route`` seam: may drop and reorder candidates, never add."""
 
 
-QUERIES_PER_K = 8
-"""A path asks at most this times k: colluders can invent nearer contacts without end."""
+QUERIES_PER_SIBLING = 8
+QUERIES_MAX = 32
+"""A path asks at most 32 + 8 * count: colluders can invent nearer contacts without end."""
+CONTACTS_MAX = 64
+"""A path remembers at most 64 + 8 * count contacts beside those that it asked."""
 
 
 @dataclass(slots=True)
@@ -32,27 +39,31 @@ class _Shared:
 class _Path:
     """One of the d searches: what it knows, asked and heard."""
 
-    def __init__(self, target: NodeId, k: int, alpha: int, shared: _Shared) -> None:
+    def __init__(self, target: NodeId, count: int, alpha: int, shared: _Shared) -> None:
         self._target = target
-        self._k = k
+        self._count = count
         self._alpha = alpha
         self._shared = shared
         self._known: dict[NodeId, Contact] = {}
         self._asked: set[NodeId] = set()
         self._in_flight: dict[NodeId, Contact] = {}
+        self._late: set[NodeId] = set()
+        self._depth: dict[NodeId, int] = {}
         self._answered: dict[NodeId, Contact] = {}
         self._failed: set[NodeId] = set()
 
-    def learn(self, contacts: Iterable[Contact]) -> None:
+    def learn(self, contacts: Iterable[Contact], depth: int = 0) -> None:
         for contact in contacts:
             if contact.id not in self._failed:
                 self._known.setdefault(contact.id, contact)  # hearsay never moves a known contact
-        if len(self._known) > 8 * self._k:
-            keep = heapq.nsmallest(4 * self._k, self._known.values(), key=self._distance)
+                self._depth.setdefault(contact.id, depth)
+        if len(self._known) > 8 * self._count + CONTACTS_MAX:
+            keep = heapq.nsmallest(4 * self._count, self._known.values(), key=self._distance)
             self._known = {c.id: c for c in keep} | self._in_flight | self._answered
+            self._depth = {i: self._depth.get(i, depth) for i in self._known}
 
     def queries(self) -> list[Contact]:
-        room = self._alpha - len(self._in_flight)
+        room = self._alpha - len(self._in_flight) + len(self._late)
         if room <= 0:
             return []
         found = self.wanted()[:room]
@@ -63,8 +74,8 @@ class _Path:
         return found
 
     def wanted(self) -> list[Contact]:
-        """Return whom to ask among the k closest that are its own, or not asked by another."""
-        if len(self._asked) >= QUERIES_PER_K * self._k:
+        """Return whom to ask among the closest that are its own, or not asked by another."""
+        if len(self._asked) >= QUERIES_MAX + QUERIES_PER_SIBLING * self._count:
             return []
         used, silent = self._shared.used, self._shared.silent
         own = (
@@ -72,22 +83,31 @@ class _Path:
             for contact in self._known.values()
             if contact.id in self._asked or (contact.id not in used and contact not in silent)
         )
-        nearest = sorted(own, key=self._distance)[: self._k]
+        nearest = heapq.nsmallest(self._count, own, key=self._distance)
         return [contact for contact in nearest if contact.id not in self._asked]
 
     def close(self, identifier: NodeId, contacts: Iterable[Contact] | None) -> bool:
         contact = self._in_flight.pop(identifier, None)
         if contact is None:
             return False
+        self._late.discard(identifier)
         if contacts is None:
             self._known.pop(identifier, None)
+            self._depth.pop(identifier, None)
             self._failed.add(identifier)
             self._shared.used.discard(identifier)
             self._shared.silent.add(contact)
         else:
             self._answered[identifier] = contact
-            self.learn(contacts)
+            self.learn(contacts, self.depth(identifier) + 1)
         return True
+
+    def late(self, identifier: NodeId) -> None:
+        if identifier in self._in_flight:
+            self._late.add(identifier)
+
+    def depth(self, identifier: NodeId) -> int:
+        return self._depth.get(identifier, 0)
 
     @property
     def answered(self) -> Iterable[Contact]:
@@ -102,10 +122,10 @@ class _Path:
 
 
 class Lookup:
-    """Search for the ``k`` contacts closest to ``target`` that answer.
+    """Search for the ``count`` contacts closest to ``target`` that answer.
 
-    It ends when on every path the k closest known contacts have answered or failed, or the path has
-    asked ``QUERIES_PER_K`` times k.
+    ``done`` when on every path the closest ``count`` known contacts have answered or failed, or the
+    path has asked as many as it may.
     """
 
     def __init__(
@@ -113,20 +133,18 @@ class Lookup:
         target: NodeId,
         start: Sequence[Contact],
         *,
-        k: int,
+        count: int,
         alpha: int,
         disjoint_paths: int = 1,
         keep: Filter = lambda target, contacts: contacts,
     ) -> None:
         self.target = target
         self.message_count = 0
-        self._k = k
+        self._count = count
         self._keep = keep
         shared = _Shared()
-        self._paths = [_Path(target, k, alpha, shared) for _ in range(disjoint_paths)]
-        dealt = heapq.nsmallest(
-            max(k, disjoint_paths), keep(target, start), key=lambda c: c.id ^ target
-        )
+        self._paths = [_Path(target, count, alpha, shared) for _ in range(disjoint_paths)]
+        dealt = sorted(keep(target, start), key=lambda c: c.id ^ target)
         for index, contact in enumerate(dealt):
             self._paths[index % disjoint_paths].learn([contact])
 
@@ -139,6 +157,11 @@ class Lookup:
     def handle_nodes(self, sender: NodeId, contacts: Sequence[Contact]) -> None:
         """Take one reply. A reply nobody asked for is dropped: it may be an injection."""
         self._close(sender, self._keep(self.target, contacts))
+
+    def handle_late(self, sender: NodeId) -> None:
+        """Take note that an answer takes long: somebody else may be asked meanwhile."""
+        for path in self._paths:
+            path.late(sender)
 
     def handle_silence(self, sender: NodeId) -> None:
         """Take note that a contact did not answer."""
@@ -155,6 +178,18 @@ class Lookup:
         return not any(path.wanted() for path in self._paths)
 
     def closest(self) -> list[Contact]:
-        """Return up to k contacts that answered on any path, nearest to the target first."""
+        """Return the contacts that answered on any path, nearest to the target first."""
         answered = (contact for path in self._paths for contact in path.answered)
-        return sorted(answered, key=lambda c: c.id ^ self.target)[: self._k]
+        return heapq.nsmallest(self._count, answered, key=lambda c: c.id ^ self.target)
+
+    @property
+    def hops(self) -> int:
+        """Return after how many replies in a row the closest contact was heard of, and asked."""
+        nearest = {contact.id for contact in self.closest()[:1]}
+        depths = [
+            path.depth(contact.id) + 1
+            for path in self._paths
+            for contact in path.answered
+            if contact.id in nearest
+        ]
+        return max(depths, default=0)

@@ -2,36 +2,36 @@
 
 - Sans-IO: datagrams, time and randomness come in as arguments, effects and events go out.
 - ``flush`` makes durable what the pending effects acknowledge; engines call it before they send.
-- Operations are generators; the node feeds them one answer at a time, so their order is the only
-  thing that decides what happens.
+- When that fails nothing is sent, and from then on writes are refused (``storage_fault``).
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from qisguard.errors import DecodeError
+from qisguard.errors import DecodeError, StoreError, TrailError
 from qisguard.identity.descriptor import Address, Descriptor, Identity
-from qisguard.identity.ids import NodeId, placement
+from qisguard.identity.ids import NodeId
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Roster
-from qisguard.node import messages, operations
+from qisguard.node import messages, operations, publishing, reading
+from qisguard.node.admission import network_of
 from qisguard.node.budget import Budgets
 from qisguard.node.channel import Session
 from qisguard.node.checks import Checks
 from qisguard.node.config import NodeConfig
-from qisguard.node.lookup import Filter
+from qisguard.node.maintenance import Maintenance
 from qisguard.node.messages import Reply, Request
-from qisguard.node.operations import Answered, Operation
-from qisguard.node.record import sign_record
+from qisguard.node.operations import Operation
+from qisguard.node.outlook import Outlook
 from qisguard.node.requests import Requests
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.node.serve import Server
 from qisguard.node.session import Opened, Sessions
 from qisguard.node.store import Store
+from qisguard.node.work import Work
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Accepts, Admits, Behaviour, Clock, Defense, Routes, Send
 from qisguard.trail import entries
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 CHECKPOINT_PERIOD = 60.0
 """Sign a checkpoint at least this often, in seconds (HARDENING, LOG-01)."""
 EXPIRY_PERIOD = 3_600.0
+DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Done:
 
 
 class Node:
-    """A node at ``address``. Time is engine seconds; ``clock`` maps them to calendar days."""
+    """A node at ``address``, started at ``now`` seconds; ``clock`` maps them to calendar days."""
 
     def __init__(
         self,
@@ -69,8 +70,8 @@ class Node:
         roster: Roster | None = None,
         defenses: Sequence[Defense] = (),
         behaviour: Behaviour | None = None,
-        descriptor_days: int = 365,
         checks: Checks = Checks(),  # noqa: B008 frozen, so one default serves all
+        now: float = 0.0,
     ) -> None:
         self.identity = identity
         self.network = network
@@ -84,10 +85,9 @@ class Node:
         self._checks = checks
         self._trail = trail
         self._store = store
-        self._now = 0.0
+        self._now = now
         admits = [d for d in defenses if isinstance(d, Admits)]
-        self.table = RoutingTable(self.me.id, config.k, admits)
-        self._routes = [d for d in defenses if isinstance(d, Routes)]
+        self.table = RoutingTable(self.me.id, config, admits)
         self.sessions = Sessions(
             identity,
             config,
@@ -96,60 +96,102 @@ class Node:
             self._open_descriptor,
             self.counts,
         )
-        expires = clock.day(0.0) + descriptor_days
-        self.descriptor = identity.describe(network, address, seq=0, expires=expires)
-        self.sessions.descriptor = self.descriptor.signed
+        self._renew(now)
+        self._outlook = Outlook(
+            self.me,
+            identity,
+            network,
+            config,
+            clock,
+            roster,
+            store,
+            checks,
+            [d for d in defenses if isinstance(d, Routes)],
+            self.table,
+            self.sessions,
+            self.bootstraps,
+        )
         accepts = [d for d in defenses if isinstance(d, Accepts)]
         self._server = Server(
-            network.id, config, self.table, store, roster, accepts, checks, clock.day, self.counts
+            network.id,
+            config,
+            self.me.id,
+            self.table,
+            store,
+            roster,
+            accepts,
+            checks,
+            clock.day,
+            self.counts,
         )
         self._budgets = Budgets(config.requests_per_second, config.addresses_tracked_max)
-        self._events: list[Done] = []
-        self._operations: dict[int, Operation[object]] = {}
-        self._operation_count = 0
+        self._shares = Budgets(
+            config.organisation_requests_per_second, config.addresses_tracked_max
+        )
         self._requests = Requests(config, self.sessions, self.table, self.counts)
-        self._record_seq = 0
-        self._next_checkpoint = CHECKPOINT_PERIOD
-        self._next_expiry = EXPIRY_PERIOD
-        self._next_act: float | None = 0.0 if behaviour else None
+        self._events: list[Done] = []
+        self._work = Work(self.me.id, self._requests, self._answer_here)
+        self._maintenance = Maintenance(
+            self.me.id, config, self.table, store, roster, draw, now, self.bootstraps
+        )
+        self._next_checkpoint = now + CHECKPOINT_PERIOD
+        self._next_expiry = now + EXPIRY_PERIOD
+        self._next_act: float | None = now if behaviour else None
 
     # --- what the node is asked to do ------------------------------------------------------------
     def join(self, bootstraps: Sequence[Contact], now: float) -> int:
         """Find our own neighbourhood through ``bootstraps``; return the operation's id."""
-        self.bootstraps = list(bootstraps)
-        return self._start(operations.find(self._around(), self.me.id, self._near(self.me.id)), now)
+        self.bootstraps[:] = bootstraps
+        return self.find(self.me.id, now)
 
     def find(self, target: NodeId, now: float) -> int:
         """Look up the contacts closest to ``target``; return the operation's id."""
-        return self._start(operations.find(self._around(), target, self._near(target)), now)
+        self.table.looked_up(target, now)
+        return self._work.start(operations.find(self._outlook.at(now), target, self.config.k), now)
 
     def publish(self, packets: Sequence[OutcomePacket], now: float) -> list[int]:
-        """Publish signed packets under their keys; return one operation id for each key."""
-        by_key: dict[bytes, list[OutcomePacket]] = {}
+        """Publish signed packets under their keys; return one operation id for each key.
+
+        They are kept, and published again every ``republish_interval``.
+
+        Raises:
+            StoreError, TrailError: they cannot be kept; nothing was sent.
+        """
+        if self.storage_fault:
+            raise StoreError(f"store: {self.storage_fault}")
+        by_key: dict[bytes, list[bytes]] = {}
         day = self.clock.day(now)
         for packet in packets:
-            by_key.setdefault(packet.key, []).append(packet)
+            by_key.setdefault(packet.key, []).append(packet.data)
+            self._store.keep_own(packet)
             if self._trail:
                 self._trail.append(entries.publish(day, packet.data), [packet.data])
-        return [self._publish_key(key, group, now) for key, group in by_key.items()]
-
-    def _publish_key(self, key: bytes, packets: Sequence[OutcomePacket], now: float) -> int:
-        place = placement(key)
-        self._record_seq += 1
-        expires = int(now + self.config.record_lifetime)
-        record = sign_record(place, self.identity.key, expires, self._record_seq, self.network.id)
-        near = self._near(place)
-        return self._start(operations.publish(self._around(), key, packets, record, near), now)
+        around = self._outlook.at(now)
+        if self.config.announces_keys:
+            for prefix in sorted({key[0] for key in by_key}):
+                keys = [key for key in by_key if key[0] == prefix]
+                self._work.start_unasked(publishing.announce(around, prefix, keys), now)
+        return [
+            self._work.start(publishing.publish(around, key, group), now)
+            for key, group in by_key.items()
+        ]
 
     def retrieve(self, keys: Sequence[bytes], now: float) -> list[int]:
         """Fetch every packet under each key; return one operation id for each key."""
-        around = self._around()
-        return [
-            self._start(
-                operations.retrieve(around, key, self._near(placement(key)), self._checks), now
-            )
-            for key in keys
-        ]
+        around = self._outlook.at(now)
+        return [self._work.start(reading.retrieve(around, key), now) for key in keys]
+
+    def providers(self, place: NodeId, now: float) -> int:
+        """Read the provider records of a place; return the operation's id."""
+        return self._work.start(reading.providers(self._outlook.at(now), place), now)
+
+    def value(self, key: bytes, digest: bytes, now: float) -> int:
+        """Fetch the one packet with this digest; return the operation's id."""
+        return self._work.start(reading.value(self._outlook.at(now), key, digest), now)
+
+    def walk(self, prefix: int, now: float) -> int:
+        """Read the index of a domain prefix; return the operation's id."""
+        return self._work.start(reading.walk(self._outlook.at(now), prefix), now)
 
     def corrupt(self, behaviour: Behaviour | None) -> None:
         """Let somebody else decide what this node says from now on; None makes it honest again."""
@@ -158,14 +200,41 @@ class Node:
 
     def close(self, now: float) -> None:
         """Flush, sign a last checkpoint, and stop promising anything."""
+        self._now = now
         self.flush()
-        if self._trail:
+        if self._trail and not self.storage_fault:
             self._trail.checkpoint()
 
+    # --- how the node is -------------------------------------------------------------------------
     @property
     def is_busy(self) -> bool:
-        """Return whether an operation of this node has not ended."""
-        return bool(self._operations)
+        """Return whether an operation that somebody asked for has not ended."""
+        return self._work.is_busy
+
+    @property
+    def storage_fault(self) -> str | None:
+        """Return why nothing can be made durable any more, or None."""
+        return self._server.fault
+
+    def contacts(self) -> list[Contact]:
+        """Return the contacts worth saving for the next start."""
+        return list(self.table)
+
+    def status(self, now: float) -> dict[str, object]:
+        """Return what an operator wants to see, without addresses, ids of peers or packets."""
+        return {
+            "contacts": len(self.table),
+            "siblings": len(self.table.siblings),
+            "network_size": round(self.table.size()),
+            "sessions": len(self.sessions),
+            "requests": len(self._requests),
+            "operations": len(self._work),
+            "store": self._store.counts() if not self.storage_fault else {},
+            "descriptor_expires": self.descriptor.expires,
+            "day": self.clock.day(now),
+            "fault": self.storage_fault,
+            "counts": dict(self.counts),
+        }
 
     # --- endpoint --------------------------------------------------------------------------------
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
@@ -178,27 +247,33 @@ class Node:
             if event.is_first:
                 self._meet(event.session, now)
             self._receive_message(event.session, event.data, now)
-        self._run_ready(now)
+        self._work.run(now)
 
     def handle_timer(self, now: float) -> None:
-        """Repeat or give up what is due, let a behaviour act, sign a checkpoint."""
+        """Repeat or give up what is due, work in the background, sign a checkpoint."""
         self._now = now
         self._requests.handle_timer(now)
         if self.behaviour and self._next_act is not None and self._next_act <= now:
             self._next_act = self.behaviour.act(self, now)
         if self._next_checkpoint <= now:
             self._next_checkpoint = now + CHECKPOINT_PERIOD
-            if self._trail:
+            if self._trail and not self.storage_fault:
                 self.flush()
                 self._trail.checkpoint()
-        if self._next_expiry <= now:
-            self._next_expiry = now + EXPIRY_PERIOD
-            self._store.expire(self.clock.day(now), int(now))
-        self._run_ready(now)
+        if self._next_renewal <= now:
+            self._renew(now)
+        self._work.run(now)
+        if not self.storage_fault:
+            try:
+                self._maintain(now)
+            except StoreError as error:
+                self._fail(error)
 
     def next_timer(self) -> float | None:
         """Return the earliest time at which something is due."""
-        times = [self._next_checkpoint, self._next_expiry]
+        times = [self._next_checkpoint, self._next_renewal]
+        if not self.storage_fault:
+            times += [self._next_expiry, self._maintenance.next_timer()]
         if (request := self._requests.next_timer()) is not None:
             times.append(request)
         if self._next_act is not None:
@@ -206,15 +281,20 @@ class Node:
         return min(times)
 
     def flush(self) -> None:
-        """Make durable what the pending effects acknowledge."""
-        if taken := self._server.taken:
-            self._server.taken = []
+        """Make durable what the pending effects acknowledge; if that fails, nothing is sent."""
+        if self.storage_fault:
+            return
+        try:
+            if taken := self._server.taken:
+                self._server.taken = []
+                if self._trail:
+                    self._trail.append(entries.hold(self.clock.day(self._now), taken))
+            self._collect()
+            self._store.commit()
             if self._trail:
-                day = self.clock.day(self._now)
-                self._trail.append(entries.hold(day, taken))
-        self._store.commit()
-        if self._trail:
-            self._trail.flush()
+                self._trail.flush()
+        except (StoreError, TrailError) as error:
+            self._fail(error)
 
     def effects(self) -> Sequence[Send]:
         """Return and forget what is to be sent."""
@@ -223,8 +303,45 @@ class Node:
 
     def events(self) -> Sequence[Done]:
         """Return and forget what operations ended with."""
+        self._collect()
         events, self._events = self._events, []
         return events
+
+    def _collect(self) -> None:
+        """Note in the trail what was fetched, before anybody is told of it."""
+        ended, self._work.ended = self._work.ended, []
+        for identifier, value in ended:
+            if isinstance(value, StoreError):
+                self._fail(value)
+            if self._trail and isinstance(value, reading.Retrieved) and value.packets:
+                day = self.clock.day(self._now)
+                self._trail.append(entries.fetch(day, value.key, value.packets))
+            self._events.append(Done(identifier, value))
+
+    def _fail(self, error: StoreError | TrailError) -> None:
+        """Storage failed: whatever waits to be sent may acknowledge what was lost."""
+        self._server.fault = self._server.fault or str(error)
+        self.counts["storage faults"] += 1
+        self.sessions.outbox.clear()
+
+    def _maintain(self, now: float) -> None:
+        if self._next_expiry <= now:
+            self._next_expiry = now + EXPIRY_PERIOD
+            self._store.expire(self.clock.day(now), int(now))
+        if task := self._maintenance.step(now):
+            self._work.start_unasked(
+                task(self._outlook.at(now)), now, lambda _, then: self._maintenance.ended(then)
+            )
+
+    def _renew(self, now: float) -> None:
+        """Sign a new descriptor; sequence numbers are seconds, so that they rise over restarts."""
+        days = self.config.descriptor_days
+        expires = self.clock.day(now) + days
+        self.descriptor = self.identity.describe(
+            self.network, self.me.address, seq=int(now), expires=expires
+        )
+        self.sessions.descriptor = self.descriptor.signed
+        self._next_renewal = now + days * DAY / self.clock.rate * 2 / 3
 
     # --- messages --------------------------------------------------------------------------------
     def _meet(self, session: Session, now: float) -> None:
@@ -232,6 +349,10 @@ class Node:
         contact = Contact(session.peer, session.address)
         if refusal := self.table.heard_from(contact, now):
             self.counts[f"not admitted: {refusal.reason}"] += 1
+            for doubtful in self.table.questions(now):
+                self._work.start_unasked(_ping(doubtful), now)
+        for neighbour in self.table.take_new_siblings():
+            self._maintenance.greet(neighbour, now)
         self._requests.session_opened(session, now)
 
     def _receive_message(self, session: Session, data: bytes, now: float) -> None:
@@ -240,97 +361,41 @@ class Node:
         except DecodeError:
             self.counts["dropped: malformed message"] += 1
             return
+        self.table.seen(session.peer, now)
         if isinstance(message, Request):
             self._receive_request(session, message, now)
         else:
-            self._requests.receive_reply(session, message)
+            self._requests.receive_reply(session, message, now)
 
     def _receive_request(self, session: Session, request: Request, now: float) -> None:
-        if not self._budgets.spend(session.peer, now):
-            self.counts["dropped: request budget of an identity"] += 1
+        group = self._organisation(session.descriptor, session.address)
+        if not (self._budgets.spend(session.peer, now) and self._shares.spend(group, now)):
+            self.counts["busy: request budget"] += 1
+            busy = messages.Refused(request.number, messages.BUSY)
+            self.sessions.send(session, messages.encode(busy))
             return
         self.counts[f"requests: {type(request).__name__}"] += 1
-        reply: Reply | None = self._server.answer(request, session.descriptor, now)
+        reply: Reply | None = self._server.answer(request, session.peer, group, now)
         if self.behaviour and reply is not None:
             reply = self.behaviour.answer(self, session.peer, request, reply, now)
         if reply is not None:
             self.sessions.send(session, messages.encode(reply))
 
-    # --- operations ------------------------------------------------------------------------------
-    def _start(self, operation: Operation[object], now: float) -> int:
-        self._now = now
-        self._operation_count += 1
-        self._operations[self._operation_count] = operation
-        self._resume(self._operation_count, None, now)
-        self._run_ready(now)
-        return self._operation_count
+    def _answer_here(self, request: Request, now: float) -> Reply:
+        group = self._organisation(self.descriptor, self.me.address)
+        return self._server.answer(request, self.me.id, group, now)
 
-    def _run_ready(self, now: float) -> None:
-        """Resume operations until no answer is left to take."""
-        while self._requests.answered:
-            identifier, answer = self._requests.answered.popleft()
-            self._resume(identifier, answer, now)
-
-    def _resume(self, identifier: int, answer: Answered | None, now: float) -> None:
-        operation = self._operations.get(identifier)
-        if operation is None:
-            return
-        try:
-            asks = next(operation) if answer is None else operation.send(answer)
-        except StopIteration as stop:
-            del self._operations[identifier]
-            self._finish(identifier, stop.value, now)
-            return
-        for ask in asks:
-            if ask.contact.id == self.me.id:  # this node is a replica itself: ask without a wire
-                reply = self._server.answer(ask.request, self.descriptor, now)
-                self._requests.answered.append((identifier, (self.me.id, ask.request, reply)))
-            else:
-                self._requests.ask(identifier, ask, now)
-
-    def _finish(self, identifier: int, value: object, now: float) -> None:
-        if self._trail and isinstance(value, operations.Retrieved) and value.packets:
-            self._trail.append(entries.fetch(self.clock.day(now), value.key, value.packets))
-        self._events.append(Done(identifier, value))
+    def _organisation(self, descriptor: Descriptor, address: Address) -> str:
+        """Return who pays for a peer: its issuer on the roster, else the network it is in."""
+        issuer = self.roster.by_node.get(descriptor.id) if self.roster else None
+        return issuer.name if issuer else f"net:{network_of(address[0]):x}"
 
     def _open_descriptor(self, data: bytes) -> Descriptor:
         descriptor = self._checks.descriptor(data, self.network)
         descriptor.check_day(self.clock.day(self._now))
         return descriptor
 
-    # --- surroundings ----------------------------------------------------------------------------
-    def _around(self) -> operations.Surroundings:
-        return operations.Surroundings(
-            self.me, self.config, self.roster, self._keep(), self._known, self.network.id
-        )
 
-    def _known(self, identifier: NodeId) -> Contact | None:
-        """Return a contact that proved its id in a session which is open, or this node itself."""
-        if identifier == self.me.id:
-            return self.me
-        session = self.sessions.get(identifier)
-        return Contact(identifier, session.address) if session else None
-
-    def _keep(self) -> Filter:
-        return partial(_keep, self._routes, self.me.id, self._now)
-
-    def _near(self, target: NodeId) -> list[Contact]:
-        near = self.table.closest(target, max(self.config.k, self.config.disjoint_paths))
-        known = {contact.id for contact in near}
-        if len(near) < self.config.k:
-            near += [c for c in self.bootstraps if c.id not in known]
-        return near
-
-
-def _keep(
-    routes: Sequence[Routes],
-    own: NodeId,
-    now: float,
-    target: NodeId,
-    contacts: Sequence[Contact],
-) -> Sequence[Contact]:
-    """Return the look-up candidates that every ``route`` defence keeps, without ourselves."""
-    kept: Sequence[Contact] = [c for c in contacts if c.id != own]
-    for rule in routes:
-        kept = rule.route(target, kept, now)
-    return kept
+def _ping(contact: Contact) -> Operation[None]:
+    """Ask whether a contact is alive: its silence is noted where requests end."""
+    yield [operations.Ask(contact, messages.Ping(0))]

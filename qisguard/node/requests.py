@@ -1,35 +1,58 @@
-"""Requests under way: each waits for its peer's session, and ends in a reply or in silence.
+"""Requests under way: each waits for its session and its turn, and ends in a reply or silence.
 
-- A request is repeated when no reply comes, a bounded number of times; before the last try a new
-  session is opened, because the peer may have restarted.
+- A request is repeated when no reply comes within the measured round trip, a bounded number of
+  times; before the last try a new session is opened, because the peer may have restarted.
 - A reply counts only from the peer that was asked, under the number it was asked by.
-- What waits for one session is bounded.
+- Few requests are in flight to one peer: bulk work neither overruns its budget there nor our queue.
+- A peer that says "busy" is asked again later.
 """
 
-from collections import Counter, OrderedDict, deque
-from dataclasses import dataclass
+import heapq
+from collections import Counter, deque
+from dataclasses import dataclass, field
 
 import msgspec
 
+from qisguard.identity.descriptor import Address
 from qisguard.identity.ids import NodeId
 from qisguard.node import messages
 from qisguard.node.channel import Session
 from qisguard.node.config import NodeConfig
-from qisguard.node.messages import Reply, Request
-from qisguard.node.operations import Answered, Ask
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.messages import Reply
+from qisguard.node.operations import LATE, Answered, Ask
+from qisguard.node.round_trips import RoundTrips
+from qisguard.node.routing import RoutingTable
 from qisguard.node.session import Sessions
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A request that waits for its session or its reply."""
+    """A request that waits for its turn, its session or its reply."""
 
     operation: int
-    contact: Contact
-    request: Request
+    ask: Ask
+    asked: float
     deadline: float = 0.0
+    sent: float = 0.0
     tries: int = 0
+    is_over: bool = False
+
+    @property
+    def peer(self) -> NodeId:
+        return self.ask.contact.id
+
+    @property
+    def address(self) -> Address:
+        return self.ask.contact.address
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one peer is asked: how much is in flight, what waits, and where a session is sought."""
+
+    waiting: deque[_Pending] = field(default_factory=deque)
+    in_flight: int = 0
+    sought: set[Address] = field(default_factory=set)
 
 
 class Requests:
@@ -43,96 +66,192 @@ class Requests:
         self._sessions = sessions
         self._table = table
         self._counts = counts
+        self._round_trips = RoundTrips(config)
         self._number = 0
-        self._sent: OrderedDict[int, _Pending] = OrderedDict()
-        self._queued: dict[NodeId, list[_Pending]] = {}
+        self._sent: dict[int, _Pending] = {}
+        self._due: list[tuple[float, int]] = []
+        self._hurried: deque[_Pending] = deque()
+        self._lines: dict[NodeId, _Line] = {}
 
     def __len__(self) -> int:
-        return len(self._sent) + sum(len(queue) for queue in self._queued.values())
+        return len(self._sent) + sum(len(line.waiting) for line in self._lines.values())
 
     def ask(self, operation: int, ask: Ask, now: float) -> None:
-        """Send a request of an operation, at once or when a session with its contact is open."""
-        self._forward(_Pending(operation, ask.contact, ask.request), now)
+        """Send a request of an operation as soon as its peer's session and turn allow."""
+        pending = _Pending(operation, ask, now)
+        line = self._lines.setdefault(pending.peer, _Line())
+        if len(line.waiting) >= self._config.queued_per_peer_max:
+            self._counts["requests refused here"] += 1
+            self._end(pending, None)
+            return
+        line.waiting.append(pending)
+        if ask.hurry:
+            self._hurried.append(pending)
+        if self._sessions.get(pending.peer) is None:
+            self._seek(line, pending.address, pending.peer, now)
+        self._advance(pending.peer, now)
 
     def session_opened(self, session: Session, now: float) -> None:
         """Send what waited for this peer."""
-        for pending in self._queued.pop(session.peer, []):
-            self._send(pending, session, now)
+        if line := self._lines.get(session.peer):
+            line.sought.clear()
+        self._advance(session.peer, now)
 
-    def receive_reply(self, session: Session, reply: Reply) -> None:
+    def receive_reply(self, session: Session, reply: Reply, now: float) -> None:
         """Take a reply; one that nobody waits for is dropped: it may be an injection."""
         pending = self._sent.get(reply.number)
-        if pending is None or pending.contact.id != session.peer:
+        if pending is None or pending.peer != session.peer:
             self._counts["dropped: reply nobody asked for"] += 1
             return
-        del self._sent[reply.number]
-        self.answered.append((pending.operation, (session.peer, pending.request, reply)))
+        if pending.tries == 1:
+            self._round_trips.add(session.peer, now - pending.sent)
+        is_busy = isinstance(reply, messages.Refused) and reply.reason == messages.BUSY
+        if is_busy and pending.tries < self._config.request_tries:
+            self._counts["busy peers"] += 1
+            self._wait(reply.number, pending, now)
+            return
+        self._leave(reply.number)
+        self._end(pending, reply)
+        self._advance(session.peer, now)
 
     def handle_timer(self, now: float) -> None:
         """Repeat handshakes and requests that are due, or give them up."""
         for peer, address in self._sessions.handle_timer(now):
             self._counts["handshakes failed"] += 1
-            for pending in self._queued.pop(peer, []):
-                if pending.contact.address == address:
-                    self._give_up(pending)
-                else:  # a handshake at another address is still under way
-                    self._queued.setdefault(peer, []).append(pending)
-        while self._sent:
-            number, pending = next(iter(self._sent.items()))
-            if pending.deadline > now:
-                break
-            del self._sent[number]
-            self._retry(pending, now)
+            self._fail_waiting(peer, address, now)
+        while self._due and self._due[0][0] <= now:
+            deadline, number = heapq.heappop(self._due)
+            pending = self._sent.get(number)
+            if pending is not None and pending.deadline == deadline:
+                self._retry(number, pending, now)
+        while (late := self._next_late()) is not None and late <= now:
+            pending = self._hurried.popleft()
+            self.answered.append((pending.operation, (pending.peer, pending.ask.request, LATE)))
 
     def next_timer(self) -> float | None:
-        """Return when something is due: all wait equally long, so the first sent is first."""
-        first = next(iter(self._sent.values())).deadline if self._sent else None
-        handshake = self._sessions.next_timer()
-        if first is None or handshake is None:
-            return handshake if first is None else first
-        return min(first, handshake)
+        """Return when something is due."""
+        while self._due and not self._is_current(*self._due[0]):
+            heapq.heappop(self._due)
+        times = (
+            self._due[0][0] if self._due else None,
+            self._next_late(),
+            self._sessions.next_timer(),
+        )
+        return min((time for time in times if time is not None), default=None)
 
-    def _forward(self, pending: _Pending, now: float) -> None:
-        if session := self._sessions.get(pending.contact.id):
-            self._send(pending, session, now)
-        else:
-            self._await_session(pending, now)
+    def _next_late(self) -> float | None:
+        """Return when the hurried request asked first has taken longer than usual."""
+        while self._hurried and self._hurried[0].is_over:
+            self._hurried.popleft()
+        return self._hurried[0].asked + self._round_trips.usual() if self._hurried else None
+
+    def _is_current(self, deadline: float, number: int) -> bool:
+        pending = self._sent.get(number)
+        return pending is not None and pending.deadline == deadline
+
+    def _advance(self, peer: NodeId, now: float) -> None:
+        """Send what may be sent to a peer now, or open a session for it."""
+        line = self._lines.get(peer)
+        if line is None:
+            return
+        while line.waiting and line.in_flight < self._config.requests_per_peer_max:
+            session = self._sessions.get(peer)
+            if session is None:
+                if not line.sought:
+                    for address in dict.fromkeys(pending.address for pending in line.waiting):
+                        self._seek(line, address, peer, now)
+                break
+            self._send(line.waiting.popleft(), session, now)
+        self._drop_if_idle(peer, line)
+
+    def _seek(self, line: _Line, address: Address, peer: NodeId, now: float) -> None:
+        """Start a handshake with a peer at one of the addresses that it is said to have."""
+        if address in line.sought:
+            return
+        known = self._table.get(peer)
+        is_proven = known is not None and known.address == address
+        if self._sessions.connect(peer, address, now, is_proven):
+            line.sought.add(address)
+            return
+        for pending in self._take_waiting(line, address):
+            self._counts["requests refused here"] += 1
+            self._end(pending, None)
+        self._drop_if_idle(peer, line)
+
+    def _take_waiting(self, line: _Line, address: Address) -> list[_Pending]:
+        """Remove and return what waits for a peer at one address."""
+        taken = [pending for pending in line.waiting if pending.address == address]
+        line.waiting = deque(p for p in line.waiting if p.address != address)
+        return taken
+
+    def _drop_if_idle(self, peer: NodeId, line: _Line) -> None:
+        if not line.waiting and not line.in_flight and self._lines.get(peer) is line:
+            del self._lines[peer]
 
     def _send(self, pending: _Pending, session: Session, now: float) -> None:
-        if not pending.tries:
-            self._number = (self._number + 1) % (1 << 32)
-            pending.request = msgspec.structs.replace(pending.request, number=self._number)
+        self._number = (self._number + 1) % (1 << 32)
+        pending.ask = Ask(
+            pending.ask.contact,
+            msgspec.structs.replace(pending.ask.request, number=self._number),
+            pending.ask.hurry,
+        )
+        self._lines[pending.peer].in_flight += 1
+        self._sent[self._number] = pending
+        self._transmit(self._number, pending, session, now)
+
+    def _transmit(self, number: int, pending: _Pending, session: Session, now: float) -> None:
         pending.tries += 1
-        pending.deadline = now + self._config.request_timeout
-        self._sent[pending.request.number] = pending
-        self._sessions.send(session, messages.encode(pending.request))
+        pending.sent = now
+        self._wait(number, pending, now)
+        self._sessions.send(session, messages.encode(pending.ask.request))
 
-    def _await_session(self, pending: _Pending, now: float) -> None:
-        peer = pending.contact.id
-        waiting = len(self._queued.get(peer, ()))
-        if waiting >= self._config.queued_per_peer_max or not self._sessions.connect(
-            peer, pending.contact.address, now
-        ):
-            self._counts["requests refused here"] += 1
-            self._end(pending)
-        else:
-            self._queued.setdefault(peer, []).append(pending)
+    def _wait(self, number: int, pending: _Pending, now: float) -> None:
+        pending.deadline = now + self._round_trips.timeout(pending.peer, max(pending.tries, 1))
+        heapq.heappush(self._due, (pending.deadline, number))
 
-    def _retry(self, pending: _Pending, now: float) -> None:
+    def _retry(self, number: int, pending: _Pending, now: float) -> None:
         if pending.tries >= self._config.request_tries:
+            self._leave(number)
             self._give_up(pending)
+            self._advance(pending.peer, now)
             return
         self._counts["requests repeated"] += 1
-        session = self._sessions.get(pending.contact.id)
+        session = self._sessions.get(pending.peer)
         if session and pending.tries == self._config.request_tries - 1:
             self._sessions.close(session)
-        self._forward(pending, now)
+            session = None
+        if session:
+            self._transmit(number, pending, session, now)
+            return
+        line = self._lines[pending.peer]
+        line.waiting.appendleft(pending)
+        self._leave(number)
+        self._seek(line, pending.address, pending.peer, now)
+        self._advance(pending.peer, now)
+
+    def _leave(self, number: int) -> None:
+        """Take a request out of flight."""
+        pending = self._sent.pop(number)
+        line = self._lines[pending.peer]
+        line.in_flight -= 1
+        self._drop_if_idle(pending.peer, line)
+
+    def _fail_waiting(self, peer: NodeId, address: tuple[str, int], now: float) -> None:
+        """Give up what waited for a handshake that failed; other addresses are still tried."""
+        line = self._lines.get(peer)
+        if line is None:
+            return
+        line.sought.discard(address)
+        for pending in self._take_waiting(line, address):
+            self._give_up(pending)
+        self._advance(peer, now)
 
     def _give_up(self, pending: _Pending) -> None:
         self._counts["requests unanswered"] += 1
-        self._table.failed(pending.contact)
-        self._end(pending)
+        self._table.failed(pending.ask.contact)
+        self._end(pending, None)
 
-    def _end(self, pending: _Pending) -> None:
-        """Tell the operation that nobody answered."""
-        self.answered.append((pending.operation, (pending.contact.id, pending.request, None)))
+    def _end(self, pending: _Pending, reply: Reply | None) -> None:
+        """Tell the operation what came of its request."""
+        pending.is_over = True
+        self.answered.append((pending.operation, (pending.peer, pending.ask.request, reply)))

@@ -37,14 +37,22 @@ class StoreLimits:
 class Store(Protocol):
     """Synchronous, and a function of its arguments: the core may use it."""
 
-    def put_record(self, record: ProviderRecord) -> Rejected | None:
+    def put_record(self, record: ProviderRecord, group: str = "", now: int = 0) -> Rejected | None:
         """Keep the record with the highest sequence number of each provider."""
 
-    def records(self, place: NodeId, now: int) -> list[bytes]:
+    def records(self, place: NodeId, after: bytes, limit: int, now: int) -> list[bytes]:
         """Return the records of a place that have not expired, in order of provider."""
 
     def put(self, place: NodeId, packet: OutcomePacket, group: str, today: int) -> Rejected | None:
         """Keep a verified packet or say why not; ``group`` pays for it when the key is full."""
+
+    def put_key(self, record: Any, group: str, now: int) -> Rejected | None: ...
+    def keys(self, prefix: int, after: bytes, limit: int, now: int) -> list[bytes]: ...
+    def places(self, after: bytes, limit: int) -> list[bytes]: ...
+    def keep_own(self, packet: OutcomePacket) -> None: ...
+    def own_keys(self, after: bytes, limit: int) -> list[bytes]: ...
+    def own(self, key: bytes, today: int) -> list[bytes]: ...
+    def counts(self) -> dict[str, int]: ...
 
     def current(self, place: NodeId, author: bytes, case: bytes) -> bytes | None:
         """Return the bytes of the current packet of an (author, case)."""
@@ -96,7 +104,7 @@ class MemoryStore:
         self._group_sizes: Counter[str] = Counter()
         self._record_count = 0
 
-    def put_record(self, record: ProviderRecord) -> Rejected | None:
+    def put_record(self, record: ProviderRecord, group: str = "", now: int = 0) -> Rejected | None:
         """See ``Store``."""
         known = self._records.get(record.place, {}).get(record.provider)
         if known is not None and record.seq < known.seq:
@@ -108,10 +116,40 @@ class MemoryStore:
         self._records.setdefault(record.place, {})[record.provider] = record
         return None
 
-    def records(self, place: NodeId, now: int) -> list[bytes]:
+    def records(self, place: NodeId, after: bytes, limit: int, now: int) -> list[bytes]:
         """See ``Store``."""
         at_place = self._records.get(place, {})
-        return [r.data for _, r in sorted(at_place.items()) if r.expires > now]
+        return [
+            r.data
+            for _, r in sorted(at_place.items())
+            if r.expires > now and to_bytes(r.provider) > after
+        ][:limit]
+
+    def put_key(self, record: Any, group: str, now: int) -> Rejected | None:
+        self._index = getattr(self, "_index", {})
+        self._index.setdefault(record.prefix, set()).add(record.key)
+        return None
+
+    def keys(self, prefix: int, after: bytes, limit: int, now: int) -> list[bytes]:
+        return sorted(k for k in getattr(self, "_index", {}).get(prefix, ()) if k > after)[:limit]
+
+    def places(self, after: bytes, limit: int) -> list[bytes]:
+        return sorted(to_bytes(p) for p in self._held if to_bytes(p) > after)[:limit]
+
+    def keep_own(self, packet: OutcomePacket) -> None:
+        self._own = getattr(self, "_own", {})
+        self._own.setdefault(packet.key, {})[packet.author, packet.case] = packet
+
+    def own_keys(self, after: bytes, limit: int) -> list[bytes]:
+        return sorted(k for k in getattr(self, "_own", {}) if k > after)[:limit]
+
+    def own(self, key: bytes, today: int) -> list[bytes]:
+        return [
+            p.data for p in getattr(self, "_own", {}).get(key, {}).values() if p.body.exp >= today
+        ]
+
+    def counts(self) -> dict[str, int]:
+        return {}
 
     def put(self, place: NodeId, packet: OutcomePacket, group: str, today: int) -> Rejected | None:
         """See ``Store``."""
@@ -242,7 +280,7 @@ class SqliteStore:
         self.commit()
         self._db.close()
 
-    def put_record(self, record: ProviderRecord) -> Rejected | None:
+    def put_record(self, record: ProviderRecord, group: str = "", now: int = 0) -> Rejected | None:
         """See ``Store``."""
         where = (to_bytes(record.place), to_bytes(record.provider))
         known = self._one("select seq from records where place = ? and provider = ?", where)
@@ -258,7 +296,7 @@ class SqliteStore:
         )
         return None
 
-    def records(self, place: NodeId, now: int) -> list[bytes]:
+    def records(self, place: NodeId, after: bytes, limit: int, now: int) -> list[bytes]:
         """See ``Store``."""
         rows = self._db.execute(
             "select data from records where place = ? and expires > ? order by provider",

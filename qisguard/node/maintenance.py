@@ -1,0 +1,190 @@
+"""What a node does unasked, a little at a time: refresh, publish again, hand over, repair.
+
+- *Refresh*: a bucket without a look-up for a while gets one (Kademlia, section 2.3), and the
+  bootstraps are asked for our neighbourhood: after a cut that is the way back to the other side.
+- *Republish*: what this node published is published again, by it, before its records expire.
+- *Hand over*: who comes to live closest to a place gets what is held there from its next neighbour.
+- *Repair*: replicas of a place compare what they hold; each has its turn, round after round, so
+  that one dead or lying replica delays a repair and does not prevent it.
+
+One background operation runs at a time; looking for the next one takes bounded steps.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, to_bytes
+from qisguard.identity.puzzle import Draw
+from qisguard.identity.roster import Roster
+from qisguard.node import publishing
+from qisguard.node.config import NodeConfig, ReplicaRule
+from qisguard.node.operations import Operation, Surroundings, find, roster_replicas
+from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.store import Store
+
+Task: TypeAlias = Callable[[Surroundings], Operation[object]]
+Search: TypeAlias = Iterator[Task | None]
+"""Yields background operations, and None after each bounded piece of looking for them."""
+
+SPACING = 0.01
+"""Seconds between two pieces of background work."""
+PAGE = 64
+"""Places or keys looked at in one piece."""
+GREETINGS_MAX = 256
+"""New neighbours that wait for what they shall hold."""
+
+
+class Maintenance:
+    """The background work of one node; ``now`` in seconds; ``bootstraps`` may change."""
+
+    def __init__(
+        self,
+        own: NodeId,
+        config: NodeConfig,
+        table: RoutingTable,
+        store: Store,
+        roster: Roster | None,
+        draw: Draw,
+        now: float,
+        bootstraps: Sequence[Contact],
+    ) -> None:
+        self._own = own
+        self._config = config
+        self._table = table
+        self._store = store
+        self._roster = roster
+        self._draw = draw
+        self._bootstraps = bootstraps
+        self._searches: deque[Search] = deque()
+        self._greetings = 0
+        self._is_running = False
+        self._next_step: float | None = None
+        self._next_refresh = now + config.refresh_interval
+        self._next_look = now + self._part_of(config.refresh_interval)
+        self._next_republish = now + self._part_of(config.republish_interval)
+        self._next_repair = now + self._part_of(config.repair_interval)
+
+    def greet(self, contact: Contact, now: float) -> None:
+        """A new neighbour proved itself: look for what it shall hold from now on."""
+        if self._greetings < GREETINGS_MAX:
+            self._greetings += 1
+            self._add(self._hand_over(contact), now)
+
+    def next_timer(self) -> float:
+        """Return when ``step`` has something to do."""
+        times = [self._next_refresh, self._next_look, self._next_republish, self._next_repair]
+        if self._next_step is not None:
+            times.append(self._next_step)
+        return min(times)
+
+    def step(self, now: float) -> Task | None:
+        """Return the operation to start now, if any; ``ended`` must be called when it has ended."""
+        if self._next_refresh <= now:
+            self._next_refresh = now + self._config.refresh_interval / 4
+            self._add(self._refresh(now), now)
+        if self._next_look <= now:
+            self._next_look = now + self._config.refresh_interval
+            self._add(self._look_around(), now)
+        if self._next_republish <= now:
+            interval = self._config.republish_interval
+            self._next_republish = now + interval * 0.9 + self._part_of(interval * 0.1)
+            self._add(self._republish(), now)
+        if self._next_repair <= now:
+            self._next_repair = now + self._config.repair_interval
+            self._add(self._repair(int(now / self._config.repair_interval)), now)
+        if self._next_step is None or self._next_step > now or self._is_running:
+            return None
+        return self._look(now)
+
+    def ended(self, now: float) -> None:
+        """The operation that ``step`` returned has ended."""
+        self._is_running = False
+        self._next_step = now + SPACING if self._searches else None
+
+    def _look(self, now: float) -> Task | None:
+        """Take one piece of the first search."""
+        try:
+            task = next(self._searches[0])
+        except StopIteration:
+            self._searches.popleft()
+            task = None
+        self._is_running = task is not None
+        waits = bool(self._searches) and not self._is_running
+        self._next_step = now + SPACING if waits else None
+        return task
+
+    def _add(self, search: Search, now: float) -> None:
+        self._searches.append(search)
+        if self._next_step is None and not self._is_running:
+            self._next_step = now
+
+    def _part_of(self, interval: float) -> float:
+        """Return a random part of an interval, so that nodes do not all work at once."""
+        return interval * int.from_bytes(self._draw(4), "big") / (1 << 32)
+
+    # --- what there is to do ---------------------------------------------------------------------
+    def _refresh(self, now: float) -> Search:
+        for target in self._table.stale_targets(now, self._draw):
+            yield partial(find, target=target, count=self._config.k)
+
+    def _look_around(self) -> Search:
+        """Ask the bootstraps for our neighbourhood: a cut may have left us only our own side."""
+        start = list(self._bootstraps)
+        yield partial(find, target=self._own, count=self._config.k, start=start)
+
+    def _republish(self) -> Search:
+        after = b""
+        while page := self._store.own_keys(after, PAGE):
+            after = page[-1]
+            for key in page:
+                yield partial(publishing.republish, key=key)
+            yield None
+
+    def _repair(self, turn: int) -> Search:
+        after = b""
+        while page := self._store.places(after, PAGE):
+            after = page[-1]
+            for name in page:
+                place = from_bytes(name)
+                if self._is_turn(place, turn):
+                    yield partial(publishing.repair, place=place)
+            yield None
+
+    def _hand_over(self, contact: Contact) -> Search:
+        """Look through the places around a contact; others have far nearer replicas."""
+        wide = self._table.size() / (2 * self._config.replica_count)
+        bits = max(0, int(wide).bit_length() - 1)
+        first = contact.id >> ID_BITS - bits << ID_BITS - bits
+        last = first + (1 << ID_BITS - bits) - 1
+        after = to_bytes(NodeId(first - 1)) if first else b""
+        while page := self._store.places(after, PAGE):
+            after = page[-1]
+            for name in page:
+                place = from_bytes(name)
+                if place <= last and self._owes(place, contact):
+                    yield partial(publishing.hand_over, place=place, contact=contact)
+            if from_bytes(after) > last:
+                break
+            yield None
+        self._greetings -= 1
+
+    def _keepers(self, place: NodeId) -> list[NodeId]:
+        """Return who keeps a place, as far as this node knows, nearest first."""
+        config = self._config
+        if config.replica_rule is ReplicaRule.ROSTER and self._roster is not None:
+            count, each = config.replica_count, config.replicas_per_issuer
+            return roster_replicas(self._roster, place, count, each)
+        near = [c.id for c in self._table.closest(place, config.replica_count)]
+        return sorted([self._own, *near], key=lambda i: i ^ place)[: config.replica_count]
+
+    def _is_turn(self, place: NodeId, turn: int) -> bool:
+        keepers = self._keepers(place)
+        return self._own in keepers and keepers.index(self._own) == turn % len(keepers)
+
+    def _owes(self, place: NodeId, contact: Contact) -> bool:
+        """Return whether a contact keeps a place and we are the nearest of the others that do."""
+        keepers = self._keepers(place)
+        others = [keeper for keeper in keepers if keeper != contact.id]
+        return contact.id in keepers and others[:1] == [self._own]

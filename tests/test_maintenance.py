@@ -1,0 +1,292 @@
+"""What a node does unasked: refresh, publish again, hand over, repair; and what when disks fail."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from qisguard.errors import StoreError
+from qisguard.identity.descriptor import open_descriptor
+from qisguard.identity.ids import NodeId, placement, to_bytes
+from qisguard.lab.virtual import Links, VirtualEngine
+from qisguard.node import messages
+from qisguard.node.config import NodeConfig, ReplicaRule
+from qisguard.node.maintenance import Maintenance
+from qisguard.node.node import Node
+from qisguard.node.routing import RoutingTable
+from qisguard.node.store import MemoryStore, StoreLimits
+from qisguard.plugins import Clock
+from tests.builders import (
+    CLOCK,
+    DAY,
+    LIMITS,
+    NETWORK,
+    draw,
+    make_contact,
+    make_crowd,
+    make_engine,
+    make_identity,
+    make_key,
+    make_node,
+    make_packet,
+    make_record,
+    make_roster,
+    make_stranger,
+    publish,
+    retrieve,
+)
+
+HOUR = 3_600.0
+CONFIG = NodeConfig(k=8, replica_count=4)
+
+
+def _story(
+    count: int, config: NodeConfig, tell: Callable[[VirtualEngine, list[Node]], Awaitable[None]]
+) -> None:
+    async def run() -> None:
+        engine = make_engine(1)
+        await tell(engine, await make_crowd(engine, count, config))
+
+    asyncio.run(run())
+
+
+async def _wait(engine: VirtualEngine, seconds: float) -> None:
+    """Let the network work for so long."""
+    until = engine.now() + seconds
+    while engine._heap and engine._heap[0][0] <= until:
+        engine._step(until)
+
+
+def _holders(nodes: list[Node], key: int) -> list[Node]:
+    name = to_bytes(placement(make_key(key)))
+    return [node for node in nodes if name in node._store.places(b"", 1_000)]
+
+
+# --- publishing again ----------------------------------------------------------------------------
+def test_what_a_node_published_it_publishes_again_before_its_records_expire() -> None:
+    config = NodeConfig(k=8, replica_count=4, record_lifetime=900.0, republish_interval=400.0)
+
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        packet = make_packet(0, 0)
+        await publish(engine, nodes[0], [packet])
+        place = placement(packet.key)
+        await _wait(engine, 2_400.0)
+        now = int(engine.now())
+        live = [n for n in nodes if n._store.records(place, b"", 10, now)]
+        assert len(live) >= 4
+        keys = [n for n in nodes if packet.key in n._store.keys(packet.key[0], b"", 10, now)]
+        assert len(keys) >= 4
+
+    _story(6, config, tell)
+
+
+def test_nothing_is_published_again_for_a_packet_that_has_expired() -> None:
+    """One second is a day here: the packet lives for three."""
+    config = NodeConfig(k=8, replica_count=4, republish_interval=1.0, descriptor_days=300)
+
+    async def run() -> None:
+        engine = VirtualEngine(1, Clock(DAY, 86_400.0), Links())
+        nodes = await make_crowd(engine, 6, config)
+        start = engine.clock.day(engine.now())
+        await publish(engine, nodes[0], [make_packet(0, 0, exp=start + 3)])
+        await _wait(engine, 2.0)
+        stores = sum(node.counts["requests: Store"] for node in nodes)
+        assert stores > 4, "published again while it is alive"
+        await _wait(engine, 3.0)
+        stores = sum(node.counts["requests: Store"] for node in nodes)
+        await _wait(engine, 20.0)
+        assert sum(node.counts["requests: Store"] for node in nodes) == stores
+
+    asyncio.run(run())
+
+
+# --- handing over and repairing ------------------------------------------------------------------
+def test_a_new_neighbour_of_a_key_is_handed_its_packets() -> None:
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        packets = [make_packet(0, case, key=case % 6) for case in range(30)]
+        await publish(engine, nodes[0], packets)
+        seeds = [node.me for node in nodes[:3]]
+        for index in range(12, 18):
+            node = engine.add(lambda address, i=index: make_node(i, address, config=CONFIG))
+            nodes.append(node)
+            await engine.finish(engine.act(node, lambda now, n=node: [n.join(seeds, now)]))
+        await _wait(engine, 60.0)
+        for key in range(6):
+            place = placement(make_key(key))
+            closest = sorted(nodes, key=lambda n, p=place: n.me.id ^ p)[:4]
+            for node in closest:
+                digests = {digest for digest, _ in node._store.page(place, b"", 100, DAY)}
+                assert digests == {p.digest for p in packets if p.key == make_key(key)}
+
+    _story(12, CONFIG, tell)
+
+
+def test_a_replica_that_lost_everything_is_repaired() -> None:
+    config = NodeConfig(k=8, replica_count=4, repair_interval=100.0)
+
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        packets = [make_packet(0, case) for case in range(9)]
+        await publish(engine, nodes[0], packets)
+        place = placement(make_key(0))
+        victim = next(n for n in _holders(nodes, 0) if n is not nodes[0])
+        empty = MemoryStore(LIMITS)
+        victim._store = victim._server._store = empty
+        await _wait(engine, 500.0)
+        assert {d for d, _ in empty.page(place, b"", 100, DAY)} == {p.digest for p in packets}
+
+    _story(10, config, tell)
+
+
+def test_replicas_repair_a_roster_place_that_one_of_them_missed() -> None:
+    roster = make_roster([make_identity(index) for index in range(12)])
+    config = NodeConfig(
+        k=8, replica_count=4, replica_rule=ReplicaRule.ROSTER, repair_interval=100.0
+    )
+
+    async def run() -> None:
+        engine = make_engine(2)
+        nodes = await make_crowd(engine, 12, config, roster=roster)
+        await publish(engine, nodes[0], [make_packet(0, case) for case in range(5)])
+        holders = _holders(nodes, 0)
+        assert len(holders) == 4
+        empty = MemoryStore(LIMITS)
+        holders[-1]._store = holders[-1]._server._store = empty
+        await _wait(engine, 600.0)
+        assert len(empty.page(placement(make_key(0)), b"", 100, DAY)) == 5
+        assert len(_holders(nodes, 0)) == 4, "nobody else was given anything"
+
+    asyncio.run(run())
+
+
+def test_packets_outlive_every_node_that_first_held_them() -> None:
+    """One node after the other is replaced by a newcomer; the publisher goes first."""
+    config = NodeConfig(k=8, replica_count=4, repair_interval=100.0)
+
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        await publish(engine, nodes[0], [make_packet(0, case) for case in range(5)])
+        first = list(nodes)
+        for index, gone in enumerate(first):
+            engine._nodes.pop(gone.me.address)
+            nodes.remove(gone)
+            seeds = [node.me for node in nodes[-3:]]
+            node = engine.add(lambda address, i=index: make_node(50 + i, address, config=config))
+            nodes.append(node)
+            await engine.finish(engine.act(node, lambda now, n=node, s=seeds: [n.join(s, now)]))
+            await _wait_alive(engine, 60.0)
+        (result,) = await retrieve(engine, nodes[0], 0)
+        assert len(result.packets) == 5
+
+    _story(10, config, tell)
+
+
+async def _wait_alive(engine: VirtualEngine, seconds: float) -> None:
+    """As ``_wait``, where some nodes are gone."""
+    until = engine.now() + seconds
+    while engine._heap and engine._heap[0][0] <= until:
+        if engine._heap[0][2] not in engine._nodes:
+            import heapq
+
+            heapq.heappop(engine._heap)
+            continue
+        engine._step(until)
+
+
+# --- the search for work is bounded --------------------------------------------------------------
+def test_looking_for_work_in_a_large_store_takes_bounded_steps() -> None:
+    store = MemoryStore(StoreLimits.of(NodeConfig()))
+    for key in range(500):
+        packet = make_packet(0, 0, key=key)
+        store.put(placement(packet.key), packet, "none", DAY)
+    pages: list[int] = []
+
+    class Counting(MemoryStore):
+        def places(self, after: bytes, limit: int) -> list[bytes]:
+            page = store.places(after, limit)
+            pages.append(len(page))
+            return page
+
+    table = RoutingTable(NodeId(1), CONFIG)
+    for index in range(2, 40):
+        table.heard_from(make_contact(index << 240), 0.0)
+    work = Maintenance(NodeId(1), CONFIG, table, Counting(LIMITS), None, draw("work"), 0.0, [])
+    work.greet(make_contact(1 << 255), 0.0)
+    now = 0.0
+    for _ in range(1_000):
+        before = len(pages)
+        if work.step(now):
+            work.ended(now)
+        assert len(pages) - before <= 2
+        assert max(pages, default=0) <= 64
+        now += 0.01
+        if now > work.next_timer():
+            continue
+
+
+# --- refresh -------------------------------------------------------------------------------------
+def test_an_idle_node_looks_around_every_refresh_interval() -> None:
+    config = NodeConfig(k=8, replica_count=4, refresh_interval=600.0)
+
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        await _wait(engine, 60.0)
+        before = Counter({n.me.id: n.counts["requests: FindNode"] for n in nodes})
+        await _wait(engine, 1_200.0)
+        assert all(n.counts["requests: FindNode"] > before[n.me.id] for n in nodes)
+
+    _story(8, config, tell)
+
+
+# --- descriptors ---------------------------------------------------------------------------------
+def test_a_descriptor_is_renewed_before_it_expires_and_peers_go_on_talking() -> None:
+    """One second is a day here: a descriptor of nine days lasts nine seconds."""
+    clock = Clock(first_day=DAY, rate=86_400.0)
+    config = NodeConfig(k=8, descriptor_days=9)
+    node = make_node(0, config=config, clock=clock)
+    first = node.descriptor
+    now = 0.0
+    while now < 30.0:
+        now = node.next_timer() or now
+        node.handle_timer(now)
+        node.descriptor.check_day(clock.day(now))
+    assert node.descriptor.seq > first.seq
+    open_descriptor(node.sessions.descriptor, NETWORK).check_day(clock.day(now))
+    stranger = make_stranger(1)
+    stranger.sessions.descriptor = stranger.identity.describe(
+        NETWORK, stranger.address, 1, clock.day(now) + 5
+    ).signed
+    assert stranger.greet(node, now).descriptor.seq == node.descriptor.seq
+
+
+# --- failing storage -----------------------------------------------------------------------------
+class _Broken(MemoryStore):
+    """A store whose disk is full from the first commit on."""
+
+    def commit(self) -> None:
+        raise StoreError("store: disk full")
+
+
+def test_when_nothing_can_be_made_durable_nothing_is_acknowledged_and_reads_go_on() -> None:
+    node, stranger = make_node(0, config=CONFIG), make_stranger(1)
+    stranger.greet(node, 0.0)
+    node._store = node._server._store = _Broken(LIMITS)
+    request = messages.Store(1, make_record(stranger.identity).data, [make_packet(0, 0).data])
+    assert stranger.say(node, messages.encode(request), 0.0) == []
+    assert node.storage_fault == "store: disk full"
+    assert stranger.say(node, messages.encode(messages.Ping(2)), 1.0)
+    (again,) = stranger.say(node, messages.encode(request), 1.0)
+    assert messages.decode(again) == messages.Refused(1, "store failed")
+    with pytest.raises(StoreError, match="disk full"):
+        node.publish([make_packet(0, 1)], 2.0)
+    assert node.status(2.0)["fault"] == "store: disk full"
+    node.handle_timer(10 * HOUR)
+    node.close(10 * HOUR)
+
+
+def test_status_names_no_peer_and_no_packet() -> None:
+    node, stranger = make_node(0, config=CONFIG), make_stranger(1)
+    request = messages.Store(1, make_record(stranger.identity).data, [make_packet(0, 0).data])
+    stranger.say(node, messages.encode(request), 0.0)
+    text = repr(node.status(0.0))
+    assert stranger.address[0] not in text
+    assert f"{stranger.identity.id:x}"[:12] not in text
+    assert node.clock is CLOCK
