@@ -2,7 +2,6 @@
 
 import struct
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
@@ -12,15 +11,19 @@ from qisguard.identity.ids import NodeId
 REPLAY_WINDOW = 1_024
 """How far behind the highest counter a datagram may arrive (RFC 6479 uses the same idea)."""
 COUNTER_MAX = 1 << 32
-"""A session is closed and opened anew long before a counter could repeat."""
+"""A session is closed before a counter could repeat; nonces have room for 2^64."""
+COUNTER_REKEY = COUNTER_MAX - (1 << 26)
+"""From here on a successor is wanted: 67 million datagrams are left to open it in."""
 
 
 @dataclass(slots=True)
 class Session:
     """One open session; ``receive_id`` is the name the peer writes on datagrams to us.
 
-    On the server's side it is ``confirmed`` by the client's first sealed message, and not used for
-    sending before that: the Accept may never have arrived.
+    Times are seconds: ``opened`` here, ``last`` heard from authentically. A session that is not
+    ``confirmed`` is not used for sending: on the server's side the Accept may never have arrived,
+    and a successor is used once the peer was heard in it. ``group`` is whose share of the table it
+    takes.
     """
 
     descriptor: Descriptor
@@ -32,9 +35,18 @@ class Session:
     last: float
     confirmed: bool
     accept: bytes = b""
+    is_initiator: bool = False
     counter: int = 0
     highest: int = -1
     window: int = 0
+    group: str = ""
+    is_closed: bool = False
+    rekey_not_before: float = 0.0
+    empties: int = 0
+    opened: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.opened = self.last
 
     @property
     def peer(self) -> NodeId:
@@ -56,12 +68,6 @@ class Session:
             self.highest = counter
         else:
             self.window |= 1 << -ahead
-
-
-def bind(keys: tuple[bytes, bytes], final: bytes) -> tuple[ChaCha20Poly1305, ChaCha20Poly1305]:
-    """Return receiver and sender under keys bound to the transcript of the whole handshake."""
-    receive, send = (blake2b(final, key=key, digest_size=32).digest() for key in keys)
-    return ChaCha20Poly1305(receive), ChaCha20Poly1305(send)
 
 
 def nonce_of(counter: int) -> bytes:

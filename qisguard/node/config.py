@@ -102,7 +102,10 @@ class NodeConfig:
 
     # --- sessions --------------------------------------------------------------------------------
     handshake_timeout: float = _setting(
-        1.0, "session", "seconds", 0.001, 60, "wait for an answer within a handshake"
+        0.5, "session", "seconds", 0.001, 60, "first wait within a handshake; doubles at each try"
+    )
+    handshake_timeout_max: float = _setting(
+        4.0, "session", "seconds", 0.001, 60, "longest wait between two tries of a handshake"
     )
     handshake_tries: int = _setting(5, "session", "tries", 1, 16, "how often each part is sent")
     handshakes_open_max: int = _setting(
@@ -115,6 +118,17 @@ class NodeConfig:
         1,
         1_024,
         "handshakes under way to one address that proved nothing: hearsay cannot aim us at it",
+    )
+    hearsay_hellos_per_second: float = _setting(
+        1.0,
+        "session",
+        "per second",
+        0.001,
+        1e6,
+        "Hellos to one /24 or /48 (one address when addresses are shared) that proved nothing",
+    )
+    hearsay_hellos_burst: float = _setting(
+        8.0, "session", "", 1, 1e6, "such Hellos that may be sent at once after a quiet time"
     )
     cookie_lifetime: float = _setting(
         10.0, "session", "seconds", 0.1, 3_600, "how long a cookie proves an address"

@@ -1,75 +1,52 @@
 """Sessions: a SIGMA-style handshake behind a stateless cookie, then sealed messages.
 
-- Before the cookie returned: no state, no Diffie-Hellman, no signature check; the answer is shorter
-  than the question; only one budget for everybody.
+The whole protocol is specified in ``docs/spec/wire.md``.
+
+- ``initiator`` and ``responder`` hold the two sides of the handshake, ``session_table`` what is
+  open, ``channel`` one session. This module joins them and decides which session is used.
 - Each side signs the transcript with its identity key; the client's signature names the server it
   wants, the server's covers the client's: neither can be replayed to somebody else.
-- One Auth opens one session, and one identity holds at most ``SESSIONS_PER_PEER_MAX``: neither a
-  replay nor a peer in a hurry pushes others out.
-- Keys come from ``crypto_kx`` over fresh ephemerals and are bound to the transcript hash; one key a
-  direction; the nonce is a counter that never repeats; sessions die with the process.
+- One key a direction; the nonce is a counter that never repeats; sessions die with the process.
 - A session belongs to one address: a datagram from elsewhere is dropped, so nobody can be made a
   reflector.
+- A successor is used for sending only after the peer was heard in it; its predecessor goes on
+  receiving until it is idle: nothing is lost when keys change.
 - Failures are counted, never raised.
 """
 
-import struct
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from hashlib import blake2b, sha256
-from hmac import compare_digest
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
-from nacl.bindings import (
-    crypto_kx_client_session_keys,
-    crypto_kx_seed_keypair,
-    crypto_kx_server_session_keys,
-)
-from nacl.exceptions import CryptoError
 
 from qisguard.errors import QisguardError
 from qisguard.identity.descriptor import Address, Descriptor, Identity
-from qisguard.identity.ids import NodeId, to_bytes
-from qisguard.identity.keys import ACCEPT_TAG, AUTH_TAG
+from qisguard.identity.ids import NodeId
 from qisguard.identity.puzzle import Draw
 from qisguard.node import wire
-from qisguard.node.budget import Budget, Budgets
-from qisguard.node.channel import COUNTER_MAX, Session, bind, nonce_of
+from qisguard.node.channel import COUNTER_MAX, COUNTER_REKEY, Session, nonce_of
 from qisguard.node.config import NodeConfig
-from qisguard.node.messages import pack_host
+from qisguard.node.initiator import Initiator, OpenDescriptor
+from qisguard.node.payer import by_network
+from qisguard.node.responder import Responder
+from qisguard.node.session_table import Organisation, SessionTable
+from qisguard.node.successors import Successors
 from qisguard.outcomes.packet import Verify
 
-SESSIONS_PER_PEER_MAX = 4
-"""Both sides may connect at once, and again after a restart that the other has not noticed."""
-
-OpenDescriptor = Callable[[bytes], Descriptor]
-"""Checks a peer's descriptor for this network and day; raises QisguardError."""
-
-
-@dataclass(slots=True)
-class _Handshake:
-    """A handshake that this node started."""
-
-    peer: NodeId
-    address: Address
-    nonce: bytes
-    public: bytes
-    secret: bytes = field(repr=False)
-    datagram: bytes
-    deadline: float
-    tries: int = 1
-    auth_hash: bytes = b""
-
-    @property
-    def session(self) -> bytes:
-        """Return the name that the server shall write on datagrams to us."""
-        return self.nonce[: wire.SESSION_SIZE]
+CHECK_PERIOD = 60.0
+"""How often, in seconds, open sessions are compared with the expiry of their descriptors."""
+SERVER_PATIENCE = 1.25
+"""The server's side waits that much longer before it renews, so that rarely both do at once."""
+REKEY_PAUSE = 0.125
+"""A failed renewal is tried again after this share of ``session_rekey_after``."""
+EMPTIES_MAX = 64
+"""Empty messages that are answered in one session; a successor needs a handful."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """This node's handshake is complete: the session can be used."""
+    """A session can be used for sending; it opened here without words of the peer."""
 
     session: Session
 
@@ -83,8 +60,17 @@ class Plain:
     is_first: bool
 
 
+def _always(descriptor: Descriptor) -> bool:
+    return True
+
+
 class Sessions:
-    """All sessions and handshakes of one node."""
+    """All sessions and handshakes of one node.
+
+    ``descriptor`` is our signed descriptor; it may be replaced at any time. ``organisation`` names
+    the group that shares places in the table; ``is_current`` tells whether a peer's descriptor is
+    still valid and is asked once a minute.
+    """
 
     def __init__(
         self,
@@ -94,25 +80,21 @@ class Sessions:
         verify: Verify,
         open_descriptor: OpenDescriptor,
         counts: Counter[str],
+        organisation: Organisation = by_network,
+        is_current: Callable[[Descriptor], bool] = _always,
     ) -> None:
-        self._identity = identity
-        self._me = to_bytes(identity.id)
-        self._config = config
-        self._draw = draw
-        self._verify = verify
-        self._open_descriptor = open_descriptor
-        self._counts = counts
-        self._cookie_key = draw(32)
-        self._hellos = Budget(config.hellos_per_second)
-        self._auths = Budgets(config.auths_per_second, config.addresses_tracked_max)
-        self._open: OrderedDict[bytes, Session] = OrderedDict()
-        self._by_peer: dict[NodeId, Session] = {}
-        self._of_peer: dict[NodeId, list[Session]] = {}
-        self._accepted: OrderedDict[bytes, Session] = OrderedDict()
-        self._handshakes: dict[bytes, _Handshake] = {}
-        self._connecting: dict[tuple[NodeId, Address], _Handshake] = {}
         self.descriptor = b""
         self.outbox: list[tuple[bytes, Address]] = []
+        self._config = config
+        self._counts = counts
+        self._is_current = is_current
+        self._responder = Responder(identity, config, draw, verify, open_descriptor, counts)
+        self._initiator = Initiator(identity, config, draw, verify, open_descriptor, counts)
+        self._table = SessionTable(config, organisation, counts)
+        self._open = self._table.by_name
+        self._successors = Successors(config)
+        self._by_peer: dict[NodeId, Session] = {}
+        self._next_check = 0.0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -121,25 +103,30 @@ class Sessions:
         """Return the session to use for ``peer``."""
         return self._by_peer.get(peer)
 
-    def connect(self, peer: NodeId, address: Address, now: float) -> bool:
+    def connect(self, peer: NodeId, address: Address, now: float, proven: bool = False) -> bool:
         """Start a handshake unless one is under way; return False when there are too many.
 
-        What is under way at another address does not count: that may be a liar's hearsay.
+        What is under way at another address does not count: that may be a liar's hearsay. With
+        ``proven``, this address has proved this id before, and the limits on hearsay do not apply.
         """
-        if (peer, address) in self._connecting:
-            return True
-        if len(self._handshakes) >= self._config.handshakes_open_max:
-            self._counts["handshake table full"] += 1
+        current = self._by_peer.get(peer)
+        if current is not None:
+            pause = REKEY_PAUSE * self._config.session_rekey_after
+            current.rekey_not_before = now + pause
+            proven = proven or current.address == address
+        started, datagrams = self._initiator.start(peer, address, now, proven)
+        self.outbox += datagrams
+        return started
+
+    def needs_rekey(self, session: Session, now: float) -> bool:
+        """Return whether ``session`` is in use and old enough to be replaced: ``connect`` again."""
+        if self._by_peer.get(session.peer) is not session or now < session.rekey_not_before:
             return False
-        public, secret = crypto_kx_seed_keypair(self._draw(32))
-        nonce = self._draw(wire.NONCE_SIZE)
-        hello = wire.Hello(nonce, public, to_bytes(peer)).encode()
-        deadline = now + self._config.handshake_timeout
-        handshake = _Handshake(peer, address, nonce, public, secret, hello, deadline)
-        self._handshakes[handshake.session] = handshake
-        self._connecting[peer, address] = handshake
-        self.outbox.append((hello, address))
-        return True
+        patience = self._config.session_rekey_after
+        if not session.is_initiator:
+            patience *= SERVER_PATIENCE
+        is_old = now - session.opened >= patience
+        return is_old or max(session.counter, session.highest) >= COUNTER_REKEY
 
     def send(self, session: Session, plaintext: bytes) -> None:
         """Put the datagram that carries ``plaintext`` to the session's peer into the outbox."""
@@ -147,12 +134,12 @@ class Sessions:
 
     def seal(self, session: Session, plaintext: bytes) -> bytes:
         """Return the datagram that carries ``plaintext`` to the session's peer."""
-        header = wire.seal_header(session.send_id, session.counter)
-        nonce = nonce_of(session.counter)
-        session.counter += 1
+        counter = session.counter
+        header = wire.seal_header(session.send_id, counter)
+        session.counter = counter + 1
         if session.counter >= COUNTER_MAX:
             self.close(session)
-        return header + session.sender.encrypt(nonce, plaintext, header)
+        return header + session.sender.encrypt(nonce_of(counter), plaintext, header)
 
     def receive(self, data: bytes, source: Address, now: float) -> Opened | Plain | None:
         """Take a datagram; return what it opened or said, or None. Never raises on bad input."""
@@ -162,208 +149,115 @@ class Sessions:
                 return self._receive_sealed(datagram, source, now)
             if isinstance(datagram, wire.Accept):
                 return self._receive_accept(datagram, source, now)
-            if isinstance(datagram, wire.Hello):
-                self._receive_hello(datagram, source, now)
-            elif isinstance(datagram, wire.Cookie):
-                self._receive_cookie(datagram, source, now)
-            else:
+            if isinstance(datagram, wire.Auth):
                 self._receive_auth(datagram, source, now)
+            elif isinstance(datagram, wire.Cookie):
+                self.outbox += self._initiator.receive_cookie(
+                    datagram, source, now, self.descriptor
+                )
+            elif answer := self._responder.receive_hello(datagram, source, now):
+                self.outbox.append((answer, source))
         except QisguardError as error:
             self._counts[f"dropped: {type(error).__name__}"] += 1
         return None
 
     def next_timer(self) -> float | None:
         """Return when the next handshake is due for another try."""
-        return min((h.deadline for h in self._handshakes.values()), default=None)
+        first, second = self._initiator.next_timer(), self._successors.next_timer()
+        if first is None or second is None:
+            return second if first is None else first
+        return min(first, second)
 
     def handle_timer(self, now: float) -> Iterator[tuple[NodeId, Address]]:
-        """Repeat what was not answered, forget idle sessions, yield who stayed silent and where."""
-        for handshake in [h for h in self._handshakes.values() if h.deadline <= now]:
-            if handshake.tries >= self._config.handshake_tries:
-                self._forget(handshake)
-                yield handshake.peer, handshake.address
-                continue
-            handshake.tries += 1
-            handshake.deadline = now + self._config.handshake_timeout
-            self.outbox.append((handshake.datagram, handshake.address))
-        while self._open:
-            oldest = next(iter(self._open.values()))
-            if now - oldest.last < self._config.session_idle:
-                break
-            self.close(oldest)
+        """Repeat what was not answered, forget idle sessions; return who stayed silent, where."""
+        datagrams, silent = self._initiator.handle_timer(now)
+        self.outbox += datagrams
+        for session in self._successors.handle_timer(now):
+            self.send(session, b"")
+        for session in self._table.expired(now):
+            self.close(session)
+        if now >= self._next_check:
+            self._next_check = now + CHECK_PERIOD
+            for session in [s for s in self._open.values() if not self._is_current(s.descriptor)]:
+                self.close(session)
+                self._counts["sessions ended by their descriptor"] += 1
+        return iter(silent)
 
     def close(self, session: Session) -> None:
         """Forget a session; the next message to its peer opens a new one."""
-        if self._open.pop(session.receive_id, None):
-            others = [s for s in self._of_peer.pop(session.peer) if s is not session]
-            if others:
-                self._of_peer[session.peer] = others
+        self._table.remove(session)
+        self._left(session)
+
+    def _left(self, session: Session) -> None:
+        """A session is no longer in the table."""
+        self._successors.drop(session)
         if self._by_peer.get(session.peer) is session:
             del self._by_peer[session.peer]
 
-    # --- the server's side -----------------------------------------------------------------------
-    def _receive_hello(self, hello: wire.Hello, source: Address, now: float) -> None:
-        if hello.server != self._me:
-            self._counts["dropped: hello for another node"] += 1
-        elif not self._hellos.spend(now):
-            self._counts["dropped: hello budget"] += 1
-        else:
-            cookie = self._bake(hello.nonce, hello.ephemeral, source, int(now * 1000))
-            self.outbox.append((wire.Cookie(hello.nonce, cookie).encode(), source))
-
-    def _bake(self, nonce: bytes, ephemeral: bytes, source: Address, stamp: int) -> bytes:
-        """Return time ‖ MAC over address, nonce, ephemeral and time: nothing is remembered."""
-        time = struct.pack("!Q", stamp)
-        where = pack_host(source[0]) + struct.pack("!H", source[1])
-        mac = blake2b(
-            where + nonce + ephemeral + time, key=self._cookie_key, digest_size=32
-        ).digest()
-        return time + mac
-
+    # --- handshakes ------------------------------------------------------------------------------
     def _receive_auth(self, auth: wire.Auth, source: Address, now: float) -> None:
-        (stamp,) = struct.unpack_from("!Q", auth.cookie)
-        age = now - stamp / 1000
-        if not -0.001 <= age <= self._config.cookie_lifetime:
-            self._counts["dropped: cookie too old"] += 1
-            return
-        if not compare_digest(auth.cookie, self._bake(auth.nonce, auth.ephemeral, source, stamp)):
-            self._counts["dropped: cookie of another"] += 1
-            return
-        transcript = sha256(AUTH_TAG + self._me + auth.unsigned()).digest()
-        if known := self._accepted.get(transcript + auth.signature):
-            if known.accept:  # our Accept was lost; a second one must be the same bytes
-                self.outbox.append((known.accept, source))
-            return
-        if not self._auths.spend(_payer(source[0]), now):
-            self._counts["dropped: auth budget of an address"] += 1
-            return
-        descriptor = self._open_descriptor(auth.descriptor)
-        self._verify(descriptor.key, AUTH_TAG, transcript, auth.signature)
-        self._accept(auth, transcript, descriptor, source, now)
-
-    def _accept(
-        self,
-        auth: wire.Auth,
-        transcript: bytes,
-        descriptor: Descriptor,
-        source: Address,
-        now: float,
-    ) -> None:
-        public, secret = crypto_kx_seed_keypair(self._draw(32))
-        try:
-            keys = crypto_kx_server_session_keys(public, secret, auth.ephemeral)
-        except CryptoError:
-            self._counts["dropped: unusable ephemeral"] += 1
-            return
-        receive_id = self._draw(wire.SESSION_SIZE)
-        accept = wire.Accept(auth.session, receive_id, public, self.descriptor, b"")
-        final = sha256(ACCEPT_TAG + transcript + auth.signature + accept.unsigned()).digest()
-        datagram = accept.unsigned() + self._identity.key.sign(ACCEPT_TAG, final)
-        session = Session(
-            descriptor, source, receive_id, auth.session, *bind(keys, final), now, False, datagram
-        )
-        self._accepted[transcript + auth.signature] = session
-        while len(self._accepted) > self._config.handshakes_open_max:
-            self._accepted.popitem(last=False)
-        self._add(session)
-        self.outbox.append((datagram, source))
-
-    # --- the client's side -----------------------------------------------------------------------
-    def _receive_cookie(self, cookie: wire.Cookie, source: Address, now: float) -> None:
-        handshake = self._handshakes.get(cookie.nonce[: wire.SESSION_SIZE])
-        if (
-            handshake is None
-            or handshake.nonce != cookie.nonce
-            or handshake.address != source
-            or handshake.auth_hash
-        ):
-            self._counts["dropped: cookie nobody asked for"] += 1
-            return
-        auth = wire.Auth(
-            handshake.nonce,
-            handshake.public,
-            cookie.cookie,
-            handshake.session,
-            self.descriptor,
-            b"",
-        )
-        unsigned = auth.unsigned()
-        transcript = sha256(AUTH_TAG + to_bytes(handshake.peer) + unsigned).digest()
-        signature = self._identity.key.sign(AUTH_TAG, transcript)
-        handshake.auth_hash = transcript + signature
-        handshake.datagram = unsigned + signature
-        handshake.tries = 1
-        handshake.deadline = now + self._config.handshake_timeout
-        self.outbox.append((handshake.datagram, source))
+        answer = self._responder.receive_auth(auth, source, now, self.descriptor, self._sequence)
+        if isinstance(answer, Session):
+            self._add(answer, now)
+            answer = answer.accept
+        if answer:
+            self.outbox.append((answer, source))
 
     def _receive_accept(self, accept: wire.Accept, source: Address, now: float) -> Opened | None:
-        handshake = self._handshakes.get(accept.client_session)
-        if handshake is None or handshake.address != source or not handshake.auth_hash:
-            self._counts["dropped: accept nobody asked for"] += 1
+        session = self._initiator.receive_accept(accept, source, now, self._sequence)
+        if session is None:
             return None
-        descriptor = self._open_descriptor(accept.descriptor)
-        if descriptor.id != handshake.peer:
-            self._counts["dropped: accept by another identity"] += 1
+        is_successor = session.peer in self._by_peer
+        session.confirmed = not is_successor
+        self._add(session, now)
+        if is_successor:
+            self._successors.begin(session, now)
+            self.send(session, b"")
             return None
-        final = sha256(ACCEPT_TAG + handshake.auth_hash + accept.unsigned()).digest()
-        self._verify(descriptor.key, ACCEPT_TAG, final, accept.signature)
-        try:
-            keys = crypto_kx_client_session_keys(
-                handshake.public, handshake.secret, accept.ephemeral
-            )
-        except CryptoError:
-            self._counts["dropped: unusable ephemeral"] += 1
-            return None
-        self._forget(handshake)
-        names = (handshake.session, accept.server_session)
-        session = Session(descriptor, source, *names, *bind(keys, final), now, True)
-        self._add(session)
         self._by_peer[session.peer] = session
         return Opened(session)
 
-    # --- both ------------------------------------------------------------------------------------
-    def _receive_sealed(self, sealed: wire.Sealed, source: Address, now: float) -> Plain | None:
-        session = self._open.get(sealed.session)
+    def _add(self, session: Session, now: float) -> None:
+        for gone in self._table.add(session, now):
+            self._left(gone)
+
+    def _sequence(self, peer: NodeId) -> int:
+        return max((s.descriptor.seq for s in self._table.of_peer(peer)), default=-1)
+
+    # --- sealed datagrams ------------------------------------------------------------------------
+    def _receive_sealed(
+        self, sealed: wire.Sealed, source: Address, now: float
+    ) -> Opened | Plain | None:
+        name, counter, ciphertext, header = sealed
+        session = self._open.get(name)
         if session is None or session.address != source:
             self._counts["dropped: no such session"] += 1
             return None
-        if not session.is_fresh(sealed.counter):
+        if not session.is_fresh(counter):
             self._counts["dropped: replayed or stale counter"] += 1
             return None
         try:
-            nonce = nonce_of(sealed.counter)
-            plaintext = session.receiver.decrypt(nonce, sealed.ciphertext, sealed.header)
+            plaintext = session.receiver.decrypt(nonce_of(counter), ciphertext, header)
         except InvalidTag:
             self._counts["dropped: seal broken"] += 1
             return None
-        session.mark(sealed.counter)
+        session.mark(counter)
         session.last = now
-        self._open.move_to_end(session.receive_id)
+        self._table.touch(session)
+        if session.confirmed and plaintext:
+            return Plain(session, plaintext, False)
+        return self._confirm(session, plaintext)
+
+    def _confirm(self, session: Session, plaintext: bytes) -> Opened | Plain | None:
+        """The peer was heard in a session for the first time, or said nothing at all."""
         is_first = not session.confirmed
         if is_first:
-            session.confirmed, session.accept = True, b""
+            self._table.confirm(session)
+            self._successors.drop(session)
             self._by_peer[session.peer] = session
-        return Plain(session, plaintext, is_first)
-
-    def _add(self, session: Session) -> None:
-        """Enter a session; when the table is full the one idle for longest goes.
-
-        An identity that has too many loses its own: one never used if there is one.
-        """
-        own = self._of_peer.get(session.peer, [])
-        if len(own) >= SESSIONS_PER_PEER_MAX:
-            self.close(min(own, key=lambda s: (s.confirmed, s.last)))
-        while len(self._open) >= self._config.sessions_max:
-            self.close(next(iter(self._open.values())))
-            self._counts["sessions evicted"] += 1
-        self._open[session.receive_id] = session
-        self._of_peer.setdefault(session.peer, []).append(session)
-
-    def _forget(self, handshake: _Handshake) -> None:
-        self._handshakes.pop(handshake.session, None)
-        self._connecting.pop((handshake.peer, handshake.address), None)
-
-
-def _payer(host: str) -> bytes:
-    """Return whose budget pays: an IPv4 address, or the /64 that one IPv6 site owns."""
-    return pack_host(host)[:8]
+        if plaintext:
+            return Plain(session, plaintext, is_first)
+        if not session.is_initiator and session.empties < EMPTIES_MAX:
+            session.empties += 1
+            self.send(session, b"")
+        return Opened(session) if is_first else None

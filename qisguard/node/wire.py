@@ -15,7 +15,7 @@ kind   name   fields after the kind byte (sizes in bytes)
 
 import struct
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from qisguard.errors import DecodeError
 from qisguard.identity.descriptor import DESCRIPTOR_SIZE_MAX
@@ -106,9 +106,8 @@ class Accept:
         return self.unsigned() + self.signature
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A message under a session's key."""
+class Sealed(NamedTuple):
+    """A message under a session's key; a tuple because it is made for every datagram."""
 
     session: bytes
     counter: int
