@@ -50,7 +50,7 @@ class SessionTable:
         gone = []
         own = self._of_peer.setdefault(session.peer, [])
         if len(own) >= SESSIONS_PER_PEER_MAX:
-            gone.append(min(own, key=lambda s: (s.confirmed, s.last)))
+            gone.append(min(own, key=_worth))
             own.remove(gone[0])
             self._take_out(gone[0])
         own.append(session)
@@ -116,6 +116,11 @@ class SessionTable:
                 return oldest
         idle = next(iter(self.by_name.values()))
         return idle if self._groups.is_largest(idle.group) else self._groups.idle_of_largest()
+
+
+def _worth(session: Session) -> tuple[bool, float]:
+    """Order the sessions of one identity: what a replayed Auth could have opened goes first."""
+    return session.confirmed or session.is_initiator, session.last
 
 
 class _Groups:
