@@ -22,8 +22,8 @@ class Session:
 
     Times are seconds: ``opened`` here, ``last`` heard from authentically. A session that is not
     ``confirmed`` is not used for sending: on the server's side the Accept may never have arrived,
-    and a successor is used once the peer was heard in it. ``group`` is whose share of the table it
-    takes.
+    and a successor is used once the peer was heard in it. At most one session with a peer is
+    ``in_use`` for sending. ``group`` is whose share of the table it takes.
     """
 
     descriptor: Descriptor
@@ -41,6 +41,7 @@ class Session:
     window: int = 0
     group: str = ""
     is_closed: bool = False
+    in_use: bool = False
     rekey_not_before: float = 0.0
     empties: int = 0
     opened: float = field(init=False)

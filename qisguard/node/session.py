@@ -188,6 +188,13 @@ class Sessions:
         self._table.remove(session)
         self._left(session)
 
+    def _use(self, session: Session) -> None:
+        """Send in this session from now on."""
+        if before := self._by_peer.get(session.peer):
+            before.in_use = False
+        session.in_use = True
+        self._by_peer[session.peer] = session
+
     def _left(self, session: Session) -> None:
         """A session is no longer in the table."""
         self._successors.drop(session)
@@ -214,7 +221,7 @@ class Sessions:
             self._successors.begin(session, now)
             self.send(session, b"")
             return None
-        self._by_peer[session.peer] = session
+        self._use(session)
         return Opened(session)
 
     def _add(self, session: Session, now: float) -> None:
@@ -254,7 +261,7 @@ class Sessions:
         if is_first:
             self._table.confirm(session)
             self._successors.drop(session)
-            self._by_peer[session.peer] = session
+            self._use(session)
         if plaintext:
             return Plain(session, plaintext, is_first)
         if not session.is_initiator and session.empties < EMPTIES_MAX:

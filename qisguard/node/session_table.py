@@ -118,9 +118,9 @@ class SessionTable:
         return idle if self._groups.is_largest(idle.group) else self._groups.idle_of_largest()
 
 
-def _worth(session: Session) -> tuple[bool, float]:
+def _worth(session: Session) -> tuple[bool, bool, float]:
     """Order the sessions of one identity: what a replayed Auth could have opened goes first."""
-    return session.confirmed or session.is_initiator, session.last
+    return session.in_use, session.confirmed or session.is_initiator, session.last
 
 
 class _Groups:
