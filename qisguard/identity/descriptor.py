@@ -2,14 +2,20 @@
 
 The identity key signs descriptors and handshakes and nothing else; TLS, log and witness keys are
 named here and do that work. The bytes that were signed are the bytes that travel.
+
+- Validity is counted in whole days and bounded, so that a lost key is forgotten.
+- Of two descriptors of one identity the higher sequence number is the newer one.
 """
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from qisguard.errors import DecodeError, IdentityError
+from qisguard.fill import INTEGER_MAX
+from qisguard.identity import puzzle
 from qisguard.identity.ids import NodeId, node_id
 from qisguard.identity.keys import (
     DESCRIPTOR_TAG,
@@ -22,6 +28,8 @@ from qisguard.identity.keys import (
 from qisguard.identity.network import Network
 
 DESCRIPTOR_SIZE_MAX = 512
+VALIDITY_DAYS_MAX = 400
+"""A year and the five weeks in which it is renewed; a descriptor that lasts longer is refused."""
 
 Address = tuple[str, int]
 """IP address in text form and UDP port."""
@@ -60,9 +68,18 @@ class Descriptor:
     signed: bytes
 
     def check_day(self, today: int) -> None:
-        """Raise IdentityError when the descriptor expired before calendar day ``today``."""
+        """Raise IdentityError unless it is valid on calendar day ``today``, and not for too long.
+
+        Raises:
+            IdentityError: the last day is before ``today`` or more than 400 days after it.
+        """
         if self.expires < today:
             raise IdentityError(f"descriptor: expired on day {self.expires}, today is {today}")
+        if self.expires - today > VALIDITY_DAYS_MAX:
+            raise IdentityError(
+                f"descriptor: expires on day {self.expires}, {self.expires - today} days after "
+                f"today, must be at most {VALIDITY_DAYS_MAX}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +98,14 @@ class Identity:
         return node_id(self.key.public)
 
     def describe(self, network: Network, address: Address, seq: int, expires: int) -> Descriptor:
-        """Return a signed descriptor of this node at ``address``, valid through day ``expires``."""
+        """Return a signed descriptor of this node at ``address``, valid through day ``expires``.
+
+        ``seq`` must be higher than that of every earlier descriptor of this identity: a node that
+        remembers none takes the Unix time in seconds; ``renew`` goes on from the last one.
+
+        Raises:
+            IdentityError: an address, number or solution that nobody would accept.
+        """
         body = _ENCODER.encode(
             _Body(
                 1,
@@ -98,11 +122,33 @@ class Identity:
         )
         return open_descriptor(body + self.key.sign(DESCRIPTOR_TAG, body), network)
 
+    def renew(
+        self, network: Network, address: Address, expires: int, last: Descriptor
+    ) -> Descriptor:
+        """Return the descriptor that follows ``last``; raise as ``describe``."""
+        if last.id != self.id:
+            raise IdentityError("descriptor: the one to renew belongs to another identity")
+        return self.describe(network, address, last.seq + 1, expires)
 
-def open_descriptor(data: bytes, network: Network) -> Descriptor:
+
+def renewal_day(issued: int, expires: int) -> int:
+    """Return the calendar day on which to renew: after two thirds of the validity, rounded down.
+
+    The last third is for those who cannot be reached at once. It is never before ``issued``.
+    """
+    return issued + 2 * max(expires - issued, 0) // 3
+
+
+def open_descriptor(
+    data: bytes, network: Network, may_pay: Callable[[NodeId], bool] | None = None
+) -> Descriptor:
     """Return the descriptor in ``data`` if it holds in ``network``; ``check_day`` is up to callers.
 
-    Cheap checks come first: size, shape, network, puzzles (two hashes), then keys and signature.
+    Cheap checks come first: size, shape, network, fields, the puzzles that cost one hash, keys,
+    signature. Only then the Argon2id puzzle, where the network has one: somebody who cannot sign
+    for an id that solved the static puzzle never costs a node that memory. Somebody who can may
+    sign wrong solutions all day; ``may_pay`` is asked with the id before each evaluation, so that
+    a caller can give every id a budget.
 
     Raises:
         DecodeError: the bytes are not a descriptor.
@@ -110,7 +156,9 @@ def open_descriptor(data: bytes, network: Network) -> Descriptor:
         ProofError: the signature does not verify.
     """
     if not SIGNATURE_SIZE < len(data) <= DESCRIPTOR_SIZE_MAX:
-        raise DecodeError(f"descriptor: {len(data)} bytes, at most {DESCRIPTOR_SIZE_MAX}")
+        raise DecodeError(
+            f"descriptor: {len(data)} bytes, must be {SIGNATURE_SIZE + 1} to {DESCRIPTOR_SIZE_MAX}"
+        )
     body = data[:-SIGNATURE_SIZE]
     try:
         fields = _DECODER.decode(body)
@@ -125,16 +173,26 @@ def open_descriptor(data: bytes, network: Network) -> Descriptor:
         raise IdentityError(
             "descriptor: identity, tls, log and witness must be four different keys"
         )
-    if fields.seq < 0 or not 0 < fields.port < 1 << 16 or not _is_ip(fields.host):
+    if not 0 < fields.port < 1 << 16 or not _is_ip(fields.host):
         raise IdentityError(
-            f"descriptor: address {fields.host[:45]!r} port {fields.port} sequence {fields.seq}; "
-            "must be an IP address, a port from 1 to 65535 and a sequence from 0"
+            f"descriptor: address {fields.host[:45]!r} port {fields.port}; "
+            "must be an IP address in its canonical form and a port from 1 to 65535"
         )
+    for name, number in (("sequence", fields.seq), ("expiry day", fields.expires)):
+        if not 0 <= number <= INTEGER_MAX:
+            raise IdentityError(f"descriptor: {name} {number}, must be 0 to {INTEGER_MAX}")
+    puzzle.check_solution_size(fields.solution)
     identifier = node_id(fields.key)
-    network.check_puzzles(identifier, fields.solution)
+    puzzle.check_static(network.c1, identifier)
+    if network.cost is None:
+        network.check_dynamic(identifier, fields.solution)
     for key in keys:
         check_enrollable(key)
     verify(fields.key, DESCRIPTOR_TAG, body, data[-SIGNATURE_SIZE:])
+    if network.cost is not None:
+        if may_pay is not None and not may_pay(identifier):
+            raise IdentityError("dynamic puzzle: this id has spent its budget of evaluations")
+        network.check_dynamic(identifier, fields.solution)
     return Descriptor(
         identifier,
         fields.key,

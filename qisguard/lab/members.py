@@ -54,7 +54,8 @@ def mine(network: Network, draw: Draw) -> Identity:
 
 def price(network: Network, key: KeyPair, draw: Draw) -> Identity:
     """Return the identity of ``key`` with the dynamic puzzle of ``network`` solved."""
-    solution = solve_dynamic(network.id, network.epoch, node_id(key.public), network.c2, draw)
+    where = (network.id, network.epoch, node_id(key.public))
+    solution = solve_dynamic(*where, network.c2, draw, network.cost)
     tls, log, witness = (KeyPair.from_seed(draw(32)) for _ in range(3))
     return Identity(key, solution, tls, log, witness)
 

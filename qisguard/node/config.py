@@ -169,7 +169,7 @@ class NodeConfig:
         21_600.0, "session", "seconds", 0.1, 1e9, "a session this old is replaced by a new one"
     )
     descriptor_days: int = _setting(
-        30, "session", "days", 1, 3_650, "validity of our descriptor; renewed after two thirds"
+        30, "session", "days", 1, 400, "validity of our descriptor; renewed after two thirds"
     )
 
     # --- replicas and storage --------------------------------------------------------------------
