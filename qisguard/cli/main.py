@@ -13,6 +13,7 @@ import typer
 from qisguard import __version__
 from qisguard.cli.audit import audit
 from qisguard.cli.demo import demo
+from qisguard.cli.identity import app as identity
 from qisguard.errors import QisguardError
 from qisguard.exits import Exit
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("audit")(audit)
+app.add_typer(identity, name="id")
 
 
 def _version(wanted: bool) -> None:
@@ -78,4 +80,5 @@ def main() -> None:
 def _command() -> str:
     """Return the command that was typed, for the hint."""
     known = {command.name for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
     return next((f"{word} " for word in sys.argv[1:] if word in known), "")

@@ -9,9 +9,13 @@ LINE_PERIOD = 10.0
 
 
 class Progress:
-    """Context manager; ``update`` takes what ended, how many have and how many there are."""
+    """Context manager; ``update`` takes what ended, how many have and how many there are.
 
-    def __init__(self, name: str) -> None:
+    Work that is not ``counted`` has no bar, for there is no share of it that is done: ``tell``
+    takes what there is to say.
+    """
+
+    def __init__(self, name: str, *, counted: bool = True) -> None:
         self._name = name
         self._start = time.monotonic()
         self._last = self._start
@@ -27,13 +31,12 @@ class Progress:
             )
             from rich.progress import Progress as Bar
 
+            text = TextColumn("{task.description}")
+            bar = (BarColumn(), MofNCompleteColumn())
+            left = (TextColumn("left"), TimeRemainingColumn())
+            columns = (text, *bar, TimeElapsedColumn(), *left)
             self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
+                *(columns if counted else (text, TimeElapsedColumn())),
                 console=Console(stderr=True),
                 transient=True,
             )
@@ -65,6 +68,15 @@ class Progress:
             self._last = now
             left = (now - self._start) / done * (total - done) if done else float("nan")
             self._print(f"{done} of {total}, {what}, about {left:.0f} s left")
+
+    def tell(self, what: str) -> None:
+        """Show how uncounted work stands; without a terminal, now and then."""
+        now = time.monotonic()
+        if self._bar:
+            self._bar.update(self._task, description=what)
+        elif now - self._last >= LINE_PERIOD:
+            self._last = now
+            self._print(what)
 
     def say(self, what: str) -> None:
         """Show what is going on now."""

@@ -176,7 +176,7 @@ def open_descriptor(
     if not 0 < fields.port < 1 << 16 or not _is_ip(fields.host):
         raise IdentityError(
             f"descriptor: address {fields.host[:45]!r} port {fields.port}; "
-            "must be an IP address in its canonical form and a port from 1 to 65535"
+            "must be the canonical form of a unicast IP address and a port from 1 to 65535"
         )
     for name, number in (("sequence", fields.seq), ("expiry day", fields.expires)):
         if not 0 <= number <= INTEGER_MAX:
@@ -207,7 +207,15 @@ def open_descriptor(
 
 
 def _is_ip(host: str) -> bool:
+    """Return whether ``host`` is the one text form of an address that a node can have.
+
+    IPv4 inside IPv6 is refused: versions of Python disagree about its text form, and it would be a
+    second name for an IPv4 address.
+    """
     try:
-        return "%" not in host and str(ipaddress.ip_address(host)) == host
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and (address.ipv4_mapped or address.scope_id):
+        return False
+    return str(address) == host and not address.is_unspecified and not address.is_multicast
