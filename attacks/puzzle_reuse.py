@@ -2,7 +2,7 @@
 
 S/Kademlia 4.1 asks for an X such that ``H(id XOR X)`` has c2 leading zero bits. Whoever finds one
 ``good`` with ``H(good)`` good enough answers for any id with ``X = id XOR good``: the second
-identity, and the millionth, cost one XOR. Our form hashes network, epoch, id and X side by side, and
+identity, and the millionth, cost one XOR. Our form hashes network, epoch, id and X side by side;
 an X that serves one id serves another with probability 2^-c2, which is what guessing gets.
 
 This is a demonstration, not an entry of ``ATTACKS``: those recruit identities and give them a

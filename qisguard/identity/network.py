@@ -34,7 +34,7 @@ NAME_SIZE_MAX = 64
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``memory`` and ``passes`` are there for Argon2id alone, so a SHA-256 file has one form."""
+    """``memory`` and ``passes`` are there for Argon2id alone, so that each network has one form."""
 
     v: int
     name: str
@@ -42,9 +42,9 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     epoch: str
     c1: int
     c2: int
-    puzzle: str = PuzzleForm.SHA256.value
-    memory: int = 0
-    passes: int = 0
+    puzzle: str
+    memory: int | None = None
+    passes: int | None = None
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -94,8 +94,8 @@ def seal_network(network: Network, authority: KeyPair) -> bytes:
         c1=network.c1,
         c2=network.c2,
         puzzle=network.puzzle.value,
-        memory=cost.memory if cost else 0,
-        passes=cost.passes if cost else 0,
+        memory=cost.memory if cost else None,
+        passes=cost.passes if cost else None,
     )
     return seal(NETWORK_TAG, body, authority)
 
@@ -117,20 +117,23 @@ def open_network(data: bytes, authority: bytes) -> Network:
     _check_name(body.name)
     for field, bits in (("c1", body.c1), ("c2", body.c2)):
         _check_range(field, bits, 0, PUZZLE_BITS_MAX)
-    epoch = from_text(body.epoch, EPOCH_SIZE)
-    network = Network(body.name, authority, epoch, body.c1, body.c2)
-    if body.puzzle == PuzzleForm.SHA256:
-        for field, value in (("memory", body.memory), ("passes", body.passes)):
-            _check_range(f"{field} with puzzle sha256", value, 0, 0)
-        return network
-    if body.puzzle != PuzzleForm.ARGON2ID:
+    if body.puzzle not in list(PuzzleForm):
         forms = ", ".join(PuzzleForm)
         raise IdentityError(f"network file: puzzle = {body.puzzle[:40]!r}, must be one of {forms}")
+    epoch = from_text(body.epoch, EPOCH_SIZE)
+    network = Network(body.name, authority, epoch, body.c1, body.c2, PuzzleForm(body.puzzle))
+    if network.cost is None:
+        if body.memory is not None or body.passes is not None:
+            raise IdentityError(
+                f"network file: memory = {body.memory} and passes = {body.passes}, "
+                f"must be left out with puzzle = {body.puzzle!r}"
+            )
+        return network
+    if body.memory is None or body.passes is None:
+        raise IdentityError(f"network file: puzzle = {body.puzzle!r} wants memory and passes")
     _check_range("memory", body.memory, MEMORY_MIN, MEMORY_MAX)
     _check_range("passes", body.passes, PASSES_MIN, PASSES_MAX)
-    return msgspec.structs.replace(
-        network, puzzle=PuzzleForm.ARGON2ID, memory=body.memory, passes=body.passes
-    )
+    return msgspec.structs.replace(network, memory=body.memory, passes=body.passes)
 
 
 def _check_name(name: str) -> None:
