@@ -150,9 +150,7 @@ def test_a_node_whose_peers_have_all_gone_ends_its_operations() -> None:
         engine = make_engine(8)
         nodes = await make_crowd(engine, 6, SMALL)
         for node in nodes[1:]:
-            del engine._nodes[node.me.address]
-            engine._timers.pop(node.me.address, None)
-        engine._heap = [event for event in engine._heap if event[2] in engine._nodes]
+            engine.stop(node)
         (found,) = await retrieve(engine, nodes[0], 0)
         assert found.packets == {}
         assert not nodes[0].is_busy

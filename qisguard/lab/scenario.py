@@ -13,8 +13,9 @@ import msgspec
 from qisguard.attacks import ATTACKS
 from qisguard.defenses import DEFENSES
 from qisguard.errors import QisguardError, RecordError, ScenarioError
-from qisguard.fill import fill, is_number, nearest, show
+from qisguard.fill import fill, nearest, show
 from qisguard.identity.roster import Roster
+from qisguard.lab.links import Links, read_links
 from qisguard.lab.tables import (
     ClockTable,
     NetworkRun,
@@ -24,7 +25,6 @@ from qisguard.lab.tables import (
     SeedsTable,
     Step,
 )
-from qisguard.lab.virtual import Links
 from qisguard.node.config import NodeConfig
 from qisguard.node.store import StoreLimits
 from qisguard.outcomes.synthesis import SynthesisConfig
@@ -123,7 +123,7 @@ def load_scenario(data: bytes) -> Loaded:
         scenario,
         sha256(data).hexdigest(),
         fill(NodeConfig, scenario.network.node, "network.node"),
-        _links(scenario.network.links),
+        read_links(scenario.network.links, "network.links"),
         _first_day(scenario.clock),
         _template(scenario.question),
     )
@@ -164,23 +164,6 @@ _TABLES = {
 
 def _place(run: NetworkRun, defense: str) -> str:
     return f"networks.{run.name}.parameters.{defense}"
-
-
-def _links(values: dict[str, Any]) -> Links:
-    for key in values:
-        if key not in (known := ("latency", "loss_ratio")):
-            raise ScenarioError(f"network.links: unknown key {key!r}{nearest(key, known)}")
-    latency = values.get("latency", [0.005, 0.025])
-    loss = values.get("loss_ratio", 0.0)
-    numbers = isinstance(latency, list) and all(map(is_number, latency))
-    if not numbers or len(latency) != 2 or not 0 < latency[0] <= latency[1] <= 10:
-        raise ScenarioError(
-            f"network.links.latency = {show(latency)}, "
-            "must be [low, high] seconds, 0 < low <= high <= 10"
-        )
-    if not is_number(loss) or not 0 <= loss < 1:
-        raise ScenarioError(f"network.links.loss_ratio = {show(loss)}, must be 0 to below 1")
-    return Links((float(latency[0]), float(latency[1])), float(loss))
 
 
 def _first_day(clock: ClockTable) -> int:

@@ -1,55 +1,76 @@
 """The ``virtual`` engine: real nodes on a virtual clock and a simulated network.
 
-Deterministic: one heap of events, ordered by time and then by number, and one seeded generator for
+Deterministic: one heap of events, ordered by time and then by number, and seeded generators for
 the network. The digest covers every datagram and every event, so two runs of one seed can be
 compared whole.
+
+Nodes may crash, come back with an empty memory, and have clocks that are wrong; see ``links`` for
+what happens to their datagrams and ``skew`` for their clocks.
 """
 
 import heapq
-import random
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from qisguard.errors import ScenarioError
 from qisguard.identity.descriptor import Address
 from qisguard.identity.ids import to_bytes
 from qisguard.lab.engine import Handle, MakeNode
+from qisguard.lab.links import Links, Traffic
+from qisguard.lab.skew import Skew
 from qisguard.node.node import Done, Node
 from qisguard.node.reading import Retrieved
 from qisguard.plugins import Clock
 
+__all__ = ["PATIENCE", "Links", "VirtualEngine"]
+
 _TIME = struct.Struct("!d").pack
+_NEVER = float("inf")
 
 PATIENCE = 600.0
 """Virtual seconds after which an operation that has not ended is a fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
-    """One-way latency drawn uniformly from ``latency`` seconds; ``loss_ratio`` in [0, 1]."""
+class _Place:
+    """One address, and the node that runs there, if any."""
 
-    latency: tuple[float, float] = (0.005, 0.025)
-    loss_ratio: float = 0.0
+    __slots__ = ("address", "last", "name", "node", "number", "skew", "timer", "wanted")
+
+    def __init__(self, number: int, address: Address) -> None:
+        self.number = number
+        self.name = (number + 1).to_bytes(4, "big")
+        self.address = address
+        self.node: Node | None = None
+        self.timer = _NEVER
+        """Engine time of the entry in the heap that counts; earlier ones of this place are void."""
+        self.wanted = _NEVER
+        """What the node asked for, in its own time."""
+        self.skew: Skew | None = None
+        self.last = -_NEVER
+
+    def local(self, now: float) -> float:
+        """Return what the node is given as the time."""
+        if self.skew is None:
+            return now
+        self.last = max(self.last, self.skew.read(now))
+        return self.last
 
 
 class VirtualEngine:
-    """A simulated network; see the module."""
+    """A simulated network; see the module. Engine time begins at ``start``, in seconds."""
 
     name = "virtual"
 
-    def __init__(self, seed: int, clock: Clock, links: Links) -> None:
+    def __init__(self, seed: int, clock: Clock, links: Links, *, start: float = 0.0) -> None:
         self.clock = clock
-        self._links = links
-        self._rng = random.Random(f"network {seed}")
-        self._now = 0.0
+        self.traffic = Traffic(seed, links)
+        self._start = start
+        self._now = start
         self._order = 0
-        self._heap: list[tuple[float, int, Address, bytes | None, Address]] = []
-        self._nodes: dict[Address, Node] = {}
-        self._names: dict[Address, bytes] = {}
-        self._timers: dict[Address, float] = {}
-        self._done: dict[tuple[Address, int], object] = {}
+        self._heap: list[tuple[float, int, _Place, bytes | None, _Place]] = []
+        self._places: dict[Address, _Place] = {}
+        self._done: dict[tuple[Node, int], object] = {}
         self._digest = sha256()
         self._sent = 0
         self._lost = 0
@@ -60,48 +81,93 @@ class VirtualEngine:
 
     def add(self, make: MakeNode) -> Node:
         """See ``Engine``."""
-        index = len(self._nodes) + 1
+        index = len(self._places) + 1
         address = (f"10.{index >> 8 & 255}.{index & 255}.{1 + (index >> 16)}", 4_000)
-        node = make(address)
-        self._nodes[address] = node
-        self._names[address] = index.to_bytes(4, "big")
-        self._pump(node)
-        return node
+        place = self._places[address] = _Place(index - 1, address)
+        return self._run(place, make)
+
+    def stop(self, node: Node) -> None:
+        """Let a node crash: it says no goodbye, and what is under way to it vanishes.
+
+        Its operations never end: ``finish`` returns None for them.
+        """
+        place = self._place_of(node)
+        place.node, place.timer = None, _NEVER
+        self._digest.update(b"stop" + place.name)
+
+    def restart(self, node: Node, make: MakeNode) -> Node:
+        """Run a new node at the address of one that was stopped, and return it."""
+        place = self._places[node.me.address]
+        if place.node is not None:
+            raise ScenarioError(f"virtual: {node.me.address} is in use, stop its node first")
+        self._digest.update(b"start" + place.name)
+        return self._run(place, make)
+
+    def set_clock(self, node: Node, skew: Skew) -> None:
+        """Let ``node`` live by a wrong clock from now on; whoever made it told it the time by it.
+
+        What the node is given never goes back, whatever ``skew`` says.
+        """
+        place = self._place_of(node)
+        place.skew, place.timer = skew, _NEVER
+        self._pump(place, node)
+
+    def is_running(self, node: Node) -> bool:
+        """Return whether ``node`` was not stopped."""
+        return self._places[node.me.address].node is node
+
+    def number(self, node: Node) -> int:
+        """Return by which number ``traffic`` knows the address of ``node``, counted from 0."""
+        return self._places[node.me.address].number
 
     def act(self, node: Node, action: Callable[[float], Sequence[int]]) -> list[Handle]:
         """See ``Engine``."""
-        handles = [Handle(node, identifier) for identifier in action(self._now)]
-        self._pump(node)
+        place = self._place_of(node)
+        handles = [Handle(node, identifier) for identifier in action(place.local(self._now))]
+        self._pump(place, node)
         return handles
 
     def touch(self, node: Node) -> None:
         """See ``Engine``."""
-        node.handle_timer(self._now)
-        self._pump(node)
+        place = self._place_of(node)
+        node.handle_timer(place.local(self._now))
+        self._pump(place, node)
 
     async def finish(self, handles: Sequence[Handle]) -> list[object]:
         """See ``Engine``."""
-        names = [(handle.node.me.address, handle.id) for handle in handles]
+        names = [(handle.node, handle.id) for handle in handles]
         deadline = self._now + PATIENCE
         for name in names:
-            while name not in self._done:
+            while name not in self._done and self.is_running(name[0]):
                 self._step(deadline)
-        return [self._done.pop(name) for name in names]
+        return [self._done.pop(name, None) for name in names]
 
     async def quiet(self, nodes: Sequence[Node]) -> None:
         """See ``Engine``."""
         deadline = self._now + PATIENCE
-        busy = [node for node in nodes if node.is_busy]
+        busy = self._busy(nodes)
         while busy:
             self._step(deadline)
-            if not busy[-1].is_busy:
-                busy = [node for node in busy if node.is_busy]
-        quiet = {node.me.address for node in nodes}
+            if not busy[-1].is_busy or not self.is_running(busy[-1]):
+                busy = self._busy(busy)
+        quiet = set(nodes)
         self._done = {name: value for name, value in self._done.items() if name[0] not in quiet}
 
+    def advance(self, until: float) -> None:
+        """Let everything happen that is due before engine time ``until``, and stop there."""
+        while self._heap and self._heap[0][0] <= until:
+            self._step(until)
+        self._now = max(self._now, until)
+
+    def take(self, handle: Handle) -> tuple[object] | None:
+        """Return and forget what an operation ended with, as a tuple of one; None before."""
+        name = (handle.node, handle.id)
+        return (self._done.pop(name),) if name in self._done else None
+
     def measures(self) -> dict[str, float]:
-        """See ``Engine``."""
-        return {"datagrams": self._sent, "lost": self._lost, "seconds": self._now}
+        """See ``Engine``; ``lost`` is whatever did not arrive, for whatever reason."""
+        lost = self._lost + self.traffic.counts["lost"] + self.traffic.counts["cut"]
+        return {"datagrams": self._sent, "lost": lost, "seconds": self._now - self._start}
 
     def digest(self) -> str:
         """Return SHA-256 over every datagram and event so far, in hex."""
@@ -109,47 +175,69 @@ class VirtualEngine:
 
     def close(self) -> None:
         """See ``Engine``."""
-        for node in self._nodes.values():
-            node.close(self._now)
+        for place in self._places.values():
+            if place.node is not None:
+                place.node.close(place.local(self._now))
+
+    # --- the clock -------------------------------------------------------------------------------
+    def _run(self, place: _Place, make: MakeNode) -> Node:
+        node = place.node = make(place.address)
+        self._pump(place, node)
+        return node
+
+    def _place_of(self, node: Node) -> _Place:
+        place = self._places[node.me.address]
+        if place.node is not node:
+            raise ScenarioError(f"virtual: the node at {node.me.address} was stopped")
+        return place
+
+    def _busy(self, nodes: Sequence[Node]) -> list[Node]:
+        return [node for node in nodes if node.is_busy and self.is_running(node)]
 
     def _step(self, deadline: float) -> None:
         """Deliver the next datagram or timer."""
         if not self._heap or self._heap[0][0] > deadline:
             raise ScenarioError(f"virtual: an operation did not end within {PATIENCE} seconds")
-        self._now, _, address, data, source = heapq.heappop(self._heap)
-        node = self._nodes[address]
+        self._now, _, place, data, source = heapq.heappop(self._heap)
+        node = place.node
         if data is None:
-            if self._timers.get(address) != self._now:
+            if node is None or place.timer != self._now:
                 return  # a later call to the node made this timer void
-            del self._timers[address]
-            node.handle_timer(self._now)
+            place.timer = _NEVER
+            now = place.local(self._now)
+            if place.skew is not None:  # rounding must not bring a timer a moment too early
+                now = place.last = max(now, place.wanted)
+            node.handle_timer(now)
+        elif node is None:
+            self._lost += 1
+            return
         else:
-            self._digest.update(
-                _TIME(self._now) + self._names[source] + self._names[address] + data
-            )
-            node.receive_datagram(data, source, self._now)
-        self._pump(node)
+            self._digest.update(_TIME(self._now) + source.name + place.name + data)
+            node.receive_datagram(data, source.address, place.local(self._now))
+        self._pump(place, node)
 
-    def _pump(self, node: Node) -> None:
+    def _pump(self, place: _Place, node: Node) -> None:
         node.flush()
-        address = node.me.address
-        low, high = self._links.latency
         for effect in node.effects():
             self._sent += 1
-            if self._rng.random() < self._links.loss_ratio or effect.to not in self._nodes:
+            to = self._places.get(effect.to)
+            if to is None:
                 self._lost += 1
                 continue
-            arrival = self._now + low + (high - low) * self._rng.random()
-            self._push(arrival, effect.to, effect.data, address)
+            for arrival, data in self.traffic.fate(effect.data, place.number, to.number, self._now):
+                self._push(arrival, to, data, place)
         for event in node.events():
             self._digest.update(_summary(node, event))
-            self._done[address, event.id] = event.value
+            self._done[node, event.id] = event.value
         wanted = node.next_timer()
-        if wanted is not None and wanted < self._timers.get(address, float("inf")):
-            self._timers[address] = max(wanted, self._now)
-            self._push(self._timers[address], address, None, address)
+        if wanted is None:
+            return
+        due = wanted if place.skew is None else place.skew.when(wanted, self._now)
+        if due < place.timer:
+            place.timer, place.wanted = max(due, self._now), wanted
+            self._push(place.timer, place, None, place)
 
-    def _push(self, time: float, to: Address, data: bytes | None, source: Address) -> None:
+    def _push(self, time: float, to: _Place, data: bytes | None, source: _Place) -> None:
         self._order += 1
         heapq.heappush(self._heap, (time, self._order, to, data, source))
 

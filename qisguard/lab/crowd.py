@@ -1,0 +1,188 @@
+"""A crowd of honest nodes on ``virtual`` for measurements: who is who follows from a seed alone.
+
+Nodes are known by number. A node that restarts keeps its identity and its address and has forgotten
+everything else; one that is new has a new number.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from qisguard.identity.descriptor import Address, Identity
+from qisguard.identity.ids import NodeId
+from qisguard.identity.keys import KeyPair
+from qisguard.identity.network import Network
+from qisguard.lab.engine import Handle
+from qisguard.lab.links import Links
+from qisguard.lab.members import mine
+from qisguard.lab.skew import Skew
+from qisguard.lab.virtual import VirtualEngine
+from qisguard.lab.warm import warm_start
+from qisguard.node.checks import Checks, memoised
+from qisguard.node.config import NodeConfig
+from qisguard.node.node import Node
+from qisguard.node.routing import Contact
+from qisguard.node.store import MemoryStore, StoreLimits
+from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.plugins import Clock
+
+FIRST_DAY = 20_000
+SEEDS = 3
+"""Everybody joins through this many nodes, the first ones unless told otherwise."""
+
+
+@lru_cache(maxsize=1)
+def crowd_network() -> Network:
+    """Return the network of every crowd: no puzzles, no roster."""
+    authority = KeyPair.from_seed(random.Random("crowd authority").randbytes(32))
+    return Network("crowd", authority.public, bytes(32), 0, 0)
+
+
+@lru_cache(maxsize=1 << 15)
+def crowd_identity(number: int) -> Identity:
+    """Return the identity of node ``number``, the same in every crowd."""
+    return mine(crowd_network(), random.Random(f"crowd {number}").randbytes)
+
+
+def crowd_packet(key: bytes, case: int, day: int, author: int = 0) -> OutcomePacket:
+    """Return a small signed packet under ``key``."""
+    pair = KeyPair.from_seed(random.Random(f"crowd author {author}").randbytes(32))
+    body = packet_body(
+        network=crowd_network().id,
+        template="crowd/1",
+        key=key,
+        case=case.to_bytes(16, "big"),
+        author=pair.public,
+        seq=1,
+        day=day,
+        exp=day + 1_000,
+        arm="A",
+        time=100,
+        event=1,
+        feat={},
+    )
+    return sign_packet(body, pair)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How good one look-up was, against the truth at the moment it ended.
+
+    ``found_closest``: it returned the live node that is closest to the target. ``recall_ratio``:
+    the share of the k closest live nodes that it returned. It ``succeeded`` when it found the
+    closest and at least half of the k closest. ``seconds`` are engine time.
+    """
+
+    found_closest: bool
+    recall_ratio: float
+    seconds: float
+    dead_ratio: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Return whether the look-up did what it is for."""
+        return self.found_closest and self.recall_ratio >= 0.5
+
+
+@dataclass
+class Crowd:
+    """Nodes by number, those that are stopped included; see the module."""
+
+    engine: VirtualEngine
+    config: NodeConfig
+    seed: int
+    nodes: list[Node] = field(default_factory=list)
+    checks: Checks = field(default_factory=memoised)
+    _lives: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls, seed: int, links: Links, config: NodeConfig, *, start: float = 0.0, first_day: int = 0
+    ) -> "Crowd":
+        """Return a crowd of nobody; ``start`` is where engine time begins, in seconds."""
+        clock = Clock(first_day or FIRST_DAY)
+        return cls(VirtualEngine(seed, clock, links, start=start), config, seed)
+
+    # --- who is there ----------------------------------------------------------------------------
+    def add(self, skew: Skew | None = None) -> Node:
+        """Put the next node on the network; it knows nobody yet."""
+        number = len(self.nodes)
+        node = self.engine.add(lambda address: self._node(number, address, skew))
+        if skew is not None:
+            self.engine.set_clock(node, skew)
+        self.nodes.append(node)
+        return node
+
+    def restart(self, number: int) -> Node:
+        """Start a node again that was stopped: the same identity, an empty memory."""
+        old = self.nodes[number]
+        node = self.engine.restart(old, lambda address: self._node(number, address, None))
+        self.nodes[number] = node
+        return node
+
+    def running(self) -> list[Node]:
+        """Return the nodes that were not stopped, by number."""
+        return [node for node in self.nodes if self.engine.is_running(node)]
+
+    def join(self, node: Node, through: Sequence[Node] = ()) -> list[Handle]:
+        """Let a node join, through the first nodes unless told otherwise."""
+        seeds = [n.me for n in through or self.nodes[:SEEDS] if n is not node]
+        return self.engine.act(node, lambda now: [node.join(seeds, now)])
+
+    async def gather(self, count: int) -> None:
+        """Add ``count`` nodes that join one after the other."""
+        for _ in range(count):
+            await self.engine.finish(self.join(self.add()))
+
+    def warm(self, count: int) -> int:
+        """Add ``count`` nodes with tables filled from global knowledge; return the entries made."""
+        nodes = [self.add() for _ in range(count)]
+        for node in nodes:
+            node.bootstraps = [other.me for other in self.nodes[:SEEDS] if other is not node]
+        rng = random.Random(f"warm {self.seed}")
+        return warm_start(self.running(), rng, self.engine.now(), nodes)
+
+    # --- look-ups --------------------------------------------------------------------------------
+    def closest(self, target: NodeId, among: Sequence[Node] | None = None) -> list[NodeId]:
+        """Return the ids of the k running nodes closest to ``target``, nearest first."""
+        ids = [node.me.id for node in (self.running() if among is None else among)]
+        return sorted(ids, key=lambda identifier: identifier ^ target)[: self.config.k]
+
+    async def look_up(
+        self, node: Node, target: NodeId, among: Sequence[Node] | None = None
+    ) -> Score:
+        """Look ``target`` up from ``node`` and judge the answer against the nodes ``among`` all."""
+        started = self.engine.now()
+        action: Callable[[float], Sequence[int]] = lambda now: [node.find(target, now)]  # noqa: E731
+        (found,) = await self.engine.finish(self.engine.act(node, action))
+        return self.judge(found, target, self.engine.now() - started, among)
+
+    def judge(
+        self, found: object, target: NodeId, seconds: float, among: Sequence[Node] | None = None
+    ) -> Score:
+        """Return the score of what a look-up ended with; a node that crashed found nothing."""
+        contacts: list[Contact] = found if isinstance(found, list) else []
+        truth = self.closest(target, among)
+        got = {contact.id for contact in contacts}
+        dead = len(got - {node.me.id for node in self.running()})
+        return Score(
+            bool(truth) and truth[0] in got,
+            sum(identifier in got for identifier in truth) / max(len(truth), 1),
+            seconds,
+            dead / max(len(got), 1),
+        )
+
+    def _node(self, number: int, address: Address, skew: Skew | None) -> Node:
+        life = self._lives[number] = self._lives.get(number, 0) + 1
+        config = self.config
+        return Node(
+            crowd_identity(number),
+            crowd_network(),
+            address,
+            config,
+            clock=self.engine.clock,
+            draw=random.Random(f"node {self.seed} {number} {life}").randbytes,
+            store=MemoryStore(StoreLimits(config.packets_per_key_max, config.sequence_jump_max)),
+            checks=self.checks,
+        )
