@@ -5,6 +5,7 @@ everything else; one that is new has a new number.
 """
 
 import random
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,7 +19,7 @@ from qisguard.lab.links import Links
 from qisguard.lab.members import mine
 from qisguard.lab.skew import Skew
 from qisguard.lab.virtual import VirtualEngine
-from qisguard.lab.warm import warm_start
+from qisguard.lab.warm import nearest, warm_start
 from qisguard.node.checks import Checks, memoised
 from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
@@ -95,6 +96,7 @@ class Crowd:
     nodes: list[Node] = field(default_factory=list)
     checks: Checks = field(default_factory=memoised)
     _lives: dict[int, int] = field(default_factory=dict)
+    _ids: list[NodeId] = field(default_factory=list)
 
     @classmethod
     def make(
@@ -112,13 +114,20 @@ class Crowd:
         if skew is not None:
             self.engine.set_clock(node, skew)
         self.nodes.append(node)
+        insort(self._ids, node.me.id)
         return node
+
+    def stop(self, number: int) -> None:
+        """Let a node crash."""
+        self.engine.stop(self.nodes[number])
+        self._ids.remove(self.nodes[number].me.id)
 
     def restart(self, number: int) -> Node:
         """Start a node again that was stopped: the same identity, an empty memory."""
         old = self.nodes[number]
         node = self.engine.restart(old, lambda address: self._node(number, address, None))
         self.nodes[number] = node
+        insort(self._ids, node.me.id)
         return node
 
     def running(self) -> list[Node]:
@@ -143,11 +152,16 @@ class Crowd:
         rng = random.Random(f"warm {self.seed}")
         return warm_start(self.running(), rng, self.engine.now(), nodes)
 
+    def is_live(self, identifier: NodeId) -> bool:
+        """Return whether a node with this id is running."""
+        at = bisect_left(self._ids, identifier)
+        return at < len(self._ids) and self._ids[at] == identifier
+
     # --- look-ups --------------------------------------------------------------------------------
     def closest(self, target: NodeId, among: Sequence[Node] | None = None) -> list[NodeId]:
         """Return the ids of the k running nodes closest to ``target``, nearest first."""
-        ids = [node.me.id for node in (self.running() if among is None else among)]
-        return sorted(ids, key=lambda identifier: identifier ^ target)[: self.config.k]
+        ids = self._ids if among is None else sorted(node.me.id for node in among)
+        return nearest(ids, target, self.config.k)
 
     async def look_up(
         self, node: Node, target: NodeId, among: Sequence[Node] | None = None
@@ -165,7 +179,7 @@ class Crowd:
         contacts: list[Contact] = found if isinstance(found, list) else []
         truth = self.closest(target, among)
         got = {contact.id for contact in contacts}
-        dead = len(got - {node.me.id for node in self.running()})
+        dead = sum(not self.is_live(identifier) for identifier in got)
         return Score(
             bool(truth) and truth[0] in got,
             sum(identifier in got for identifier in truth) / max(len(truth), 1),

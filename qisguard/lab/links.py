@@ -199,7 +199,10 @@ def _member(kind: type[StrEnum], value: object, place: str) -> StrEnum:
 
 
 class Traffic:
-    """Decides the fate of one datagram after the other; nodes are known by number."""
+    """Decides the fate of one datagram after the other; nodes are known by number.
+
+    ``cuts`` may grow while the network runs; ``counts`` says what happened to how many datagrams.
+    """
 
     def __init__(self, seed: int, links: Links) -> None:
         self.counts: Counter[str] = Counter()
@@ -210,6 +213,7 @@ class Traffic:
         self._middle = math.sqrt(self._low * self._high)
         self._sigma = math.log(self._high / self._low) / (2 * _QUANTILE_95)
         self._places: dict[int, tuple[float, float]] = {}
+        self.cuts = list(links.cuts)
         self._is_uniform = links.latency_model is Latency.UNIFORM
         self._is_clean = not any(getattr(links, name) for name in _RATIOS[1:])
         self._network = random.Random(f"network {seed}").random  # loss and delay: always both
@@ -232,14 +236,14 @@ class Traffic:
         fates = [] if lost else [(arrival, data)]
         if not self._is_clean:
             fates = self._disturb(arrival, data, lost)
-        if fates and self._links.cuts and self.is_cut(source, to, now):
+        if fates and self.cuts and self.is_cut(source, to, now):
             self.counts["cut"] += 1
             return []
         return fates
 
     def is_cut(self, source: int, to: int, now: float) -> bool:
         """Return whether a datagram sent at ``now`` would be stopped by a cut."""
-        return any(cut.stops(source, to, now) for cut in self._links.cuts)
+        return any(cut.stops(source, to, now) for cut in self.cuts)
 
     def delay(self, source: int, to: int) -> float:
         """Return the typical one-way delay of a pair, in seconds: the middle of its draws."""

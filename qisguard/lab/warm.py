@@ -33,6 +33,23 @@ def warm_start(
     return taken
 
 
+def nearest(ids: Sequence[NodeId], target: NodeId, count: int) -> list[NodeId]:
+    """Return the ``count`` of sorted ids that are nearest to ``target``, nearest first.
+
+    Ids that share a longer prefix with the target are nearer and lie next to each other, so the
+    smallest range that holds enough of them holds the nearest.
+    """
+    low, high = 0, len(ids)
+    for bits in range(ID_BITS):
+        half = ID_BITS - bits - 1
+        middle = bisect_left(ids, (target >> half | 1) << half, low, high)
+        inner = (middle, high) if target >> half & 1 else (low, middle)
+        if inner[1] - inner[0] < count:
+            break
+        low, high = inner
+    return sorted(ids[low:high], key=lambda identifier: identifier ^ target)[:count]
+
+
 def _choose(
     contacts: Sequence[Contact], ids: Sequence[NodeId], node: Node, rng: random.Random
 ) -> list[Contact]:
@@ -41,24 +58,18 @@ def _choose(
     wanted = config.siblings * config.sibling_factor
     chosen: dict[NodeId, Contact] = {}
     low, high = 0, len(contacts)
-    ranges: list[Sequence[Contact]] = []
     for bits in range(ID_BITS):
         if high - low <= 1:
             break
         half = ID_BITS - bits - 1
         middle = bisect_left(ids, (own >> half | 1) << half, low, high)
         if own >> half & 1:
-            ranges.append(range_of := contacts[low:middle])
-            low = middle
+            other, low = contacts[low:middle], middle
         else:
-            ranges.append(range_of := contacts[middle:high])
-            high = middle
-        for contact in rng.sample(range_of, min(config.k, len(range_of))):
+            other, high = contacts[middle:high], middle
+        for contact in rng.sample(other, min(config.k, len(other))):
             chosen[contact.id] = contact
-    near: list[Contact] = []
-    for range_of in reversed(ranges):  # a deeper range is nearer, whole
-        if len(near) >= wanted:
-            break
-        near += sorted(range_of, key=lambda contact: contact.id ^ own)
-    chosen.update((contact.id, contact) for contact in near[:wanted])
+    for identifier in nearest(ids, own, wanted + 1):
+        chosen[identifier] = contacts[bisect_left(ids, identifier)]
+    chosen.pop(own, None)
     return list(chosen.values())

@@ -1,0 +1,130 @@
+"""Large networks on one machine: look-ups a second, hops, datagrams, memory.
+
+    uv run python benchmarks/reliability/scale.py --nodes 100 1000 5000
+
+Starts are **warm**: tables are filled from global knowledge the way joins would fill them, without
+handshakes. Sessions are opened by the first request to each contact and are part of the cost, so
+the look-ups come in two halves: the first meets nobody, the second finds some sessions open. Hops
+are how many replies deep the closest node was first named: 1 when the asker knew it.
+
+Memory is what the process holds (RSS) after the start and after the look-ups, less what it held
+before, for each node; every size runs in a process of its own.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from trial import Experiment, Trial, mean, measure, parser_of, quantile
+
+from qisguard.identity.ids import NodeId
+from qisguard.lab.crowd import Crowd
+from qisguard.lab.hops import HopRecorder
+from qisguard.lab.links import Links
+from qisguard.node.config import NodeConfig
+
+SCRIPT = "scale.py"
+
+
+def scale(options: argparse.Namespace, seed: int) -> Trial:
+    """Measure each size in a process of its own, so that memory means something."""
+    trial = Trial()
+    for count in options.nodes:
+        words = f"--nodes {count} --look-ups {options.look_ups} --seed {seed} --inside"
+        done = subprocess.run(
+            [sys.executable, __file__, *words.split()], capture_output=True, text=True, check=True
+        )
+        one = json.loads(done.stdout)
+        trial.counts["look-ups"] = tuple(
+            a + b for a, b in zip(trial.counts.get("look-ups", (0, 0)), one["counts"], strict=True)
+        )
+        trial.figures |= {f"{count}: {name}": value for name, value in one["figures"].items()}
+        trial.notes.append(f"{count} nodes: warm start, {one['entries']} table entries given")
+        trial.digest += one["digest"][: max(8, 64 // len(options.nodes))]
+        print(f"  {count} nodes: {one['figures']}", file=sys.stderr)
+    return trial
+
+
+async def measure_one(count: int, look_ups: int, seed: int) -> dict[str, object]:
+    """Return the figures of one size."""
+    before = rss()
+    started = time.perf_counter()
+    crowd = Crowd.make(seed, Links(), NodeConfig())
+    entries = crowd.warm(count)
+    recorder = HopRecorder()
+    for node in crowd.nodes:
+        node.corrupt(recorder)
+    starting = time.perf_counter() - started
+    gc.collect()
+    held = rss() - before
+    rng = random.Random(f"look-ups {seed}")
+    figures: dict[str, float] = {"start s": round(starting, 2)}
+    good = 0
+    for half in ("first", "second"):
+        hops, seconds, recall = [], [], []
+        sent, recorder.requests = crowd.engine.measures()["datagrams"], 0
+        started = time.perf_counter()
+        for _ in range(look_ups // 2):
+            node, target = rng.choice(crowd.nodes), NodeId(rng.getrandbits(256))
+            score = await crowd.look_up(node, target)
+            good += score.succeeded
+            seconds.append(score.seconds)
+            recall.append(score.recall_ratio)
+            hops.append(recorder.take(node.me.id, target, crowd.closest(target)[0]))
+        spent = time.perf_counter() - started
+        each = 1 / (look_ups // 2)
+        figures |= {
+            f"{half}: look-ups/s": round((look_ups // 2) / spent, 1),
+            f"{half}: hops": round(mean(hops), 2),
+            f"{half}: requests": round(recorder.requests * each, 1),
+            f"{half}: datagrams": round((crowd.engine.measures()["datagrams"] - sent) * each, 1),
+            f"{half}: virtual s": round(quantile(seconds, 0.5), 3),
+            f"{half}: recall": round(mean(recall), 4),
+        }
+    figures |= {
+        "contacts": round(mean([len(node.table) for node in crowd.nodes]), 1),
+        "RSS MiB": round(rss() / 2**20, 1),
+        "KiB per node": round(held / count / 1024, 1),
+        "KiB per node after": round((rss() - before) / count / 1024, 1),
+    }
+    crowd.engine.close()
+    return {
+        "counts": (good, 2 * (look_ups // 2)),
+        "figures": figures,
+        "entries": entries,
+        "digest": crowd.engine.digest(),
+    }
+
+
+def rss() -> int:
+    """Return the resident bytes of this process; where /proc is missing, the most it ever held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def experiment(arguments: list[str]) -> tuple[Experiment, argparse.Namespace]:
+    """Return what the arguments ask for."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[100, 1_000, 5_000])
+    parser.add_argument("--look-ups", type=int, default=200)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    return Experiment(SCRIPT, "scale", scale, {"look-ups": 0.99}, parser), options
+
+
+if __name__ == "__main__":
+    made, given = experiment(sys.argv[1:])
+    if given.inside:
+        print(json.dumps(asyncio.run(measure_one(given.nodes[0], given.look_ups, given.seed))))
+        sys.exit(0)
+    sys.exit(measure(made, given))
