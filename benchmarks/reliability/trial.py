@@ -84,7 +84,7 @@ class Experiment:
         ]
 
     def demand(self, options: argparse.Namespace, seed: int) -> Trial:
-        """Run one seed; raise MissedError, with the command that replays it, unless targets are met."""
+        """Run one seed; raise MissedError, with the command that replays it, for a miss."""
         try:
             trial = self.run(options, seed)
         except Exception as error:
