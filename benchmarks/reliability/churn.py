@@ -4,9 +4,10 @@
     uv run python benchmarks/reliability/churn.py --nodes 1000 --hours 24
 
 Nodes crash without goodbye at random moments, so that after ``--period`` seconds ``--share`` of
-those who were there are expected to be gone. For each that goes another comes: with ``--return-ratio`` one that crashed before,
-with the same identity at the same address and an empty memory, else a new one. Those who come join
-through three random nodes that are running. The first three nodes and the publisher never crash.
+those who were there are expected to be gone. For each that goes another comes: with
+``--return-ratio`` one that crashed before, with the same identity at the same address and an empty
+memory, else a new one. Those who come join through three random nodes that are running. The first
+three nodes and the publisher never crash.
 
 The start is **warm** (tables filled from global knowledge, no handshakes) unless ``--cold``.
 Records are published before the churn begins, by a node that stays and publishes again by itself if
@@ -111,7 +112,7 @@ class Churn:
                 waiting.append((handle, number, target, started))
             else:
                 among = [n for n in self.judges() if n.me.id not in recent]
-                scores.append(self.crowd.judge(done[0], target, now - started, among))
+                scores.append(self.crowd.judge(done[0], target, done[1] - started, among))
         self.asked = waiting
         reading = []
         for handle, number, digest in self.read:

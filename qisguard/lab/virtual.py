@@ -70,7 +70,7 @@ class VirtualEngine:
         self._order = 0
         self._heap: list[tuple[float, int, _Place, bytes | None, _Place]] = []
         self._places: dict[Address, _Place] = {}
-        self._done: dict[tuple[Node, int], object] = {}
+        self._done: dict[tuple[Node, int], tuple[object, float]] = {}
         self._digest = sha256()
         self._sent = 0
         self._lost = 0
@@ -140,7 +140,7 @@ class VirtualEngine:
         for name in names:
             while name not in self._done and self.is_running(name[0]):
                 self._step(deadline)
-        return [self._done.pop(name, None) for name in names]
+        return [self._done.pop(name, (None, 0.0))[0] for name in names]
 
     async def quiet(self, nodes: Sequence[Node]) -> None:
         """See ``Engine``."""
@@ -159,10 +159,9 @@ class VirtualEngine:
             self._step(until)
         self._now = max(self._now, until)
 
-    def take(self, handle: Handle) -> tuple[object] | None:
-        """Return and forget what an operation ended with, as a tuple of one; None before."""
-        name = (handle.node, handle.id)
-        return (self._done.pop(name),) if name in self._done else None
+    def take(self, handle: Handle) -> tuple[object, float] | None:
+        """Return and forget what an operation ended with and when; None while it is under way."""
+        return self._done.pop((handle.node, handle.id), None)
 
     def measures(self) -> dict[str, float]:
         """See ``Engine``; ``lost`` is whatever did not arrive, for whatever reason."""
@@ -228,7 +227,7 @@ class VirtualEngine:
                 self._push(arrival, to, data, place)
         for event in node.events():
             self._digest.update(_summary(node, event))
-            self._done[node, event.id] = event.value
+            self._done[node, event.id] = event.value, self._now
         wanted = node.next_timer()
         if wanted is None:
             return
