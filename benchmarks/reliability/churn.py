@@ -25,7 +25,7 @@ import random
 import sys
 from dataclasses import dataclass, field
 
-from trial import Experiment, Trial, mean, measure, parser_of, quantile
+from trial import Experiment, Trial, at_least, mean, measure, parser_of, quantile
 
 from qisguard.identity.ids import NodeId
 from qisguard.lab.crowd import FIRST_DAY, Crowd, Score, crowd_packet
@@ -224,15 +224,17 @@ def live_ratio(crowd: Crowd, nodes: list[Node]) -> float:
 def experiment(arguments: list[str]) -> tuple[Experiment, argparse.Namespace]:
     """Return what the arguments ask for."""
     parser = parser_of(__doc__)
-    parser.add_argument("--nodes", type=int, default=100)
+    parser.add_argument("--nodes", type=at_least(10), default=100)
     parser.add_argument("--hours", type=float, default=0.5, help="virtual hours of churn")
     parser.add_argument("--share", type=float, default=0.5, help="replaced within each period")
-    parser.add_argument("--period", type=float, default=600.0, help="seconds")
+    parser.add_argument("--period", type=at_least(1, float), default=600.0, help="seconds")
     parser.add_argument("--return-ratio", type=float, default=0.5)
     parser.add_argument("--settle", type=float, default=60.0, help="seconds")
-    parser.add_argument("--pause", type=float, default=5.0, help="seconds between look-ups")
-    parser.add_argument("--records", type=int, default=20)
-    parser.add_argument("--k", type=int, default=20)
+    parser.add_argument(
+        "--pause", type=at_least(0.1, float), default=5.0, help="seconds between look-ups"
+    )
+    parser.add_argument("--records", type=at_least(1), default=20)
+    parser.add_argument("--k", type=at_least(1), default=20)
     parser.add_argument("--replicas", type=int, default=20)
     parser.add_argument("--loss", type=float, default=0.0)
     parser.add_argument("--cold", action="store_true", help="join one after the other instead")

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from trial import Experiment, Trial, mean, measure, parser_of, quantile
+from trial import Experiment, Trial, at_least, mean, measure, parser_of, quantile
 
 from qisguard.identity.ids import NodeId
 from qisguard.lab.crowd import FIRST_DAY, Crowd, Score, crowd_packet
@@ -262,10 +262,12 @@ def progress(done: int, of: int, crowd: Crowd) -> None:
 def make_parser() -> argparse.ArgumentParser:
     """Return the options of all three figures."""
     parser = parser_of(__doc__)
-    parser.add_argument("figure", choices=list(FIGURES), default=None)
-    parser.add_argument("--nodes", type=int, default=60)
-    parser.add_argument("--k", type=int, default=20)
-    parser.add_argument("--look-ups", type=int, default=200, help="loss: look-ups in each seed")
+    parser.add_argument("figure", choices=list(FIGURES))
+    parser.add_argument("--nodes", type=at_least(4), default=60)
+    parser.add_argument("--k", type=at_least(1), default=20)
+    parser.add_argument(
+        "--look-ups", type=at_least(1), default=200, help="loss: look-ups in each seed"
+    )
     parser.add_argument("--loss", type=float, default=None, help="default .3 for loss, 0 for cut")
     parser.add_argument("--duplicate", type=float, default=0.05)
     parser.add_argument("--reorder", type=float, default=0.25)
@@ -273,7 +275,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--warm", action="store_true", help="loss: tables filled without joining")
     parser.add_argument("--kind", choices=["each", *CUTS], default="each", help="cut: which")
     parser.add_argument("--cut-seconds", type=float, default=300.0)
-    parser.add_argument("--pause", type=float, default=5.0, help="cut: seconds between look-ups")
+    parser.add_argument(
+        "--pause", type=at_least(0.1, float), default=5.0, help="cut: seconds between look-ups"
+    )
     parser.add_argument(
         "--patience", type=float, default=300.0, help="cut: when to give up waiting"
     )

@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from trial import Experiment, Trial, mean, measure, parser_of, quantile
+from trial import Experiment, Trial, at_least, mean, measure, parser_of, quantile
 
 from qisguard.identity.ids import NodeId
 from qisguard.lab.crowd import Crowd
@@ -115,8 +115,8 @@ def rss() -> int:
 def experiment(arguments: list[str]) -> tuple[Experiment, argparse.Namespace]:
     """Return what the arguments ask for."""
     parser = parser_of(__doc__)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[100, 1_000, 5_000])
-    parser.add_argument("--look-ups", type=int, default=200)
+    parser.add_argument("--nodes", type=at_least(4), nargs="+", default=[100, 1_000, 5_000])
+    parser.add_argument("--look-ups", type=at_least(2), default=200)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     return Experiment(SCRIPT, "scale", scale, {"look-ups": 0.99}, parser), options

@@ -68,7 +68,8 @@ class Experiment:
             if name in ("help", "seed", "seeds", "json", "digest") or value == action.default:
                 continue
             flag = action.option_strings[:1]
-            words += [*flag, *([] if value is True else [str(value)])]
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            words += [*flag, *map(str, values)]
         words += ["--seed", str(seed), "--seeds", "1"]
         if digest:
             words += ["--digest", digest]
@@ -96,13 +97,27 @@ class Experiment:
         return trial
 
 
+def at_least(low: float, kind: Callable[[str], float] = int) -> Callable[[str], float]:
+    """Return an argument type that refuses numbers below ``low``."""
+
+    def parse(text: str) -> float:
+        if not (value := kind(text)) >= low:
+            raise argparse.ArgumentTypeError(f"{text}, must be at least {low:g}")
+        return value
+
+    parse.__name__ = "number"  # what argparse calls it when the text is no number
+    return parse
+
+
 def parser_of(doc: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every script has."""
     parser = argparse.ArgumentParser(
         description=doc.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=1, help="first seed")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, one after the other")
+    parser.add_argument(
+        "--seeds", type=at_least(0), default=1, help="how many seeds, one after the other"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--digest", default="", help="fail unless the only seed has this digest")
     return parser
