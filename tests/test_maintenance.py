@@ -14,7 +14,7 @@ from qisguard.node import messages
 from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.maintenance import Maintenance
 from qisguard.node.node import Node
-from qisguard.node.routing import RoutingTable
+from qisguard.node.routing import Contact, RoutingTable
 from qisguard.node.store import MemoryStore, StoreLimits
 from qisguard.plugins import Clock
 from tests.builders import (
@@ -53,9 +53,13 @@ def _story(
 
 async def _wait(engine: VirtualEngine, seconds: float) -> None:
     """Let the network work for so long."""
-    until = engine.now() + seconds
-    while engine._heap and engine._heap[0][0] <= until:
-        engine._step(until)
+    engine.advance(engine.now() + seconds)
+
+
+async def _add(engine: VirtualEngine, index: int, config: NodeConfig, seeds: list[Contact]) -> Node:
+    node = engine.add(lambda address: make_node(index, address, config=config))
+    await engine.finish(engine.act(node, lambda now: [node.join(seeds, now)]))
+    return node
 
 
 def _holders(nodes: list[Node], key: int) -> list[Node]:
@@ -107,15 +111,12 @@ def test_a_new_neighbour_of_a_key_is_handed_its_packets() -> None:
         packets = [make_packet(0, case, key=case % 6) for case in range(30)]
         await publish(engine, nodes[0], packets)
         seeds = [node.me for node in nodes[:3]]
-        for index in range(12, 18):
-            node = engine.add(lambda address, i=index: make_node(i, address, config=CONFIG))
-            nodes.append(node)
-            await engine.finish(engine.act(node, lambda now, n=node: [n.join(seeds, now)]))
+        nodes += [await _add(engine, index, CONFIG, seeds) for index in range(12, 18)]
         await _wait(engine, 60.0)
         for key in range(6):
             place = placement(make_key(key))
-            closest = sorted(nodes, key=lambda n, p=place: n.me.id ^ p)[:4]
-            for node in closest:
+            distances = {node.me.id ^ place: node for node in nodes}
+            for node in [distances[distance] for distance in sorted(distances)[:4]]:
                 digests = {digest for digest, _ in node._store.page(place, b"", 100, DAY)}
                 assert digests == {p.digest for p in packets if p.key == make_key(key)}
 
@@ -167,29 +168,15 @@ def test_packets_outlive_every_node_that_first_held_them() -> None:
         await publish(engine, nodes[0], [make_packet(0, case) for case in range(5)])
         first = list(nodes)
         for index, gone in enumerate(first):
-            engine._nodes.pop(gone.me.address)
+            engine.stop(gone)
             nodes.remove(gone)
             seeds = [node.me for node in nodes[-3:]]
-            node = engine.add(lambda address, i=index: make_node(50 + i, address, config=config))
-            nodes.append(node)
-            await engine.finish(engine.act(node, lambda now, n=node, s=seeds: [n.join(s, now)]))
-            await _wait_alive(engine, 60.0)
+            nodes.append(await _add(engine, 50 + index, config, seeds))
+            await _wait(engine, 60.0)
         (result,) = await retrieve(engine, nodes[0], 0)
         assert len(result.packets) == 5
 
     _story(10, config, tell)
-
-
-async def _wait_alive(engine: VirtualEngine, seconds: float) -> None:
-    """As ``_wait``, where some nodes are gone."""
-    until = engine.now() + seconds
-    while engine._heap and engine._heap[0][0] <= until:
-        if engine._heap[0][2] not in engine._nodes:
-            import heapq
-
-            heapq.heappop(engine._heap)
-            continue
-        engine._step(until)
 
 
 # --- the search for work is bounded --------------------------------------------------------------

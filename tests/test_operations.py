@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -139,9 +140,7 @@ def test_one_packet_is_found_by_its_digest() -> None:
         await publish(engine, nodes[0], packets)
         digest = packets[1].digest
         for reader in nodes:
-            value = await _ask(
-                engine, reader, lambda now, r=reader: r.value(make_key(0), digest, now)
-            )
+            value = await _ask(engine, reader, partial(reader.value, make_key(0), digest))
             assert isinstance(value, OutcomePacket)
             assert value.data == packets[1].data
         missing = await _ask(
@@ -166,9 +165,7 @@ def test_a_liar_on_the_way_cannot_pass_another_packet_off_as_the_value() -> None
         for node in nodes[4:]:
             node.corrupt(Liar(says))
         for reader in nodes[:4]:
-            value = await _ask(
-                engine, reader, lambda now, r=reader: r.value(make_key(0), packet.digest, now)
-            )
+            value = await _ask(engine, reader, partial(reader.value, make_key(0), packet.digest))
             assert value is None or (isinstance(value, OutcomePacket) and value.data == packet.data)
 
     _story(16, CONFIG, tell)
@@ -229,7 +226,7 @@ def test_a_walk_names_every_key_of_a_domain_and_no_other() -> None:
         await publish(engine, nodes[0], packets)
         await engine.quiet(nodes)
         for prefix in {packet.key[0] for packet in packets}:
-            walked = await _ask(engine, nodes[5], lambda now, p=prefix: nodes[5].walk(p, now))
+            walked = await _ask(engine, nodes[5], partial(nodes[5].walk, prefix))
             assert isinstance(walked, Walked)
             assert set(walked.keys) == {p.key for p in packets if p.key[0] == prefix}
 

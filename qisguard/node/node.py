@@ -95,6 +95,8 @@ class Node:
             checks.verify,
             self._open_descriptor,
             self.counts,
+            self._organisation,
+            lambda descriptor: descriptor.expires >= clock.day(self._now),
         )
         self._renew(now)
         self._outlook = Outlook(
@@ -362,6 +364,8 @@ class Node:
             self.counts["dropped: malformed message"] += 1
             return
         self.table.seen(session.peer, now)
+        if self.sessions.needs_rekey(session, now):
+            self.sessions.connect(session.peer, session.address, now, proven=True)
         if isinstance(message, Request):
             self._receive_request(session, message, now)
         else:
