@@ -74,7 +74,7 @@ def test_a_network_finds_its_places_whatever_the_order_of_arrival() -> None:
 
 
 def test_siblings_without_a_place_in_their_bucket_are_counted_too() -> None:
-    table = RoutingTable(OWN, NodeConfig(k=1))
+    table = RoutingTable(OWN, NodeConfig(k=1, failures_max=1))
     assert table.heard_from(_contact(3, 9, "10.0.9.1"), 0.0) is None
     crowd = [_contact(3, low, "10.0.0.1", low + 1) for low in range(4)]
     refusals = [table.heard_from(contact, 0.0) for contact in crowd]
@@ -83,7 +83,7 @@ def test_siblings_without_a_place_in_their_bucket_are_counted_too() -> None:
 
 
 def test_a_network_gets_a_place_back_when_one_of_its_contacts_leaves_or_moves() -> None:
-    table = RoutingTable(OWN, NodeConfig())
+    table = RoutingTable(OWN, NodeConfig(failures_max=1))
     crowd = [_contact(0, low, "10.0.0.1", low + 1) for low in range(4)]
     refusals = [table.heard_from(contact, 0.0) for contact in crowd]
     assert [refusal is None for refusal in refusals] == [True, True, False, False]
@@ -123,7 +123,7 @@ def test_a_rule_sees_neighbours_without_the_contact_it_decides_about() -> None:
 
 
 def test_a_network_without_contacts_leaves_no_trace() -> None:
-    table = RoutingTable(OWN, NodeConfig())
+    table = RoutingTable(OWN, NodeConfig(failures_max=1))
     for round_trip in range(3):
         for low in range(15):
             contact = _contact(0, low, f"10.{round_trip}.{low}.1")

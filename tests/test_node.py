@@ -262,9 +262,8 @@ def test_false_addresses_for_honest_nodes_do_not_remove_them_from_the_table() ->
         for peer in nodes[2:]:
             if session := asker.sessions.get(peer.me.id):
                 asker.sessions.close(session)
-        asker.bootstraps = []
-        near = [contact for contact in asker.table if contact.id == nodes[1].me.id]
-        asker._near = lambda target: near  # type: ignore[method-assign]
+        near = [nodes[1].me]
+        asker._outlook._near = lambda target: near  # type: ignore[method-assign]
         await find(engine, asker, PLACE)
         assert set(asker.table) == before
 

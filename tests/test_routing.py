@@ -16,8 +16,8 @@ from qisguard.plugins import Card, Rejected
 from tests.builders import draw, make_contact
 
 OWN = NodeId(1 << 200)
-CONFIG = NodeConfig(k=3, siblings=2, sibling_factor=2, questionable_after=10.0)
-NO_SIBLINGS = NodeConfig(k=3, siblings=1, sibling_factor=1, questionable_after=10.0)
+CONFIG = NodeConfig(failures_max=1, k=3, siblings=2, sibling_factor=2, questionable_after=10.0)
+NO_SIBLINGS = NodeConfig(failures_max=1, k=3, siblings=1, sibling_factor=1, questionable_after=10.0)
 
 
 def _in_range(prefix: int, low: int) -> Contact:
@@ -276,3 +276,15 @@ def test_refresh_targets_depend_on_nothing_but_the_drawn_bytes() -> None:
     one, other = (table.stale_targets(0.0, draw("same")) for table in tables)
     assert one == other
     assert len(set(one)) == 7
+
+
+def test_a_contact_leaves_after_so_many_silences_in_a_row_and_words_between_them_save_it() -> None:
+    table = RoutingTable(OWN, NodeConfig(failures_max=2))
+    contact = make_contact(OWN ^ 1 << 250)
+    table.heard_from(contact, 0.0)
+    table.failed(contact)
+    table.seen(contact.id, 1.0)
+    table.failed(contact)
+    assert contact in list(table)
+    table.failed(contact)
+    assert contact not in list(table)

@@ -27,6 +27,7 @@ class Known:
     contact: Contact
     seen: float
     asked: float = -1e9
+    failures: int = 0
 
     @property
     def distance(self) -> int:
@@ -156,11 +157,17 @@ class SplittingTable:
                 part.remove(known)
                 part.append(known)
                 known.seen = now
+                known.failures = 0
 
     def failed(self, contact: Contact) -> None:
         """Remove somebody and fill the places that get free."""
         around = self.range_of(contact.id)
         was_held = contact in [known.contact for known in self.held()]
+        if (known := self.find(contact.id)) and was_held:
+            known.failures += 1
+            if known.failures < self.config.failures_max:
+                around.waiting[:] = [w for w in around.waiting if w.contact != contact]
+                return
         for part in around.parts():
             part[:] = [known for known in part if known.contact != contact]
         if not was_held:
@@ -230,9 +237,16 @@ class RoutingMachine(RuleBasedStateMachine):
         bucket_max=st.integers(1, 2),
         table_max=st.integers(2, 4),
         address_diversity=st.booleans(),
+        failures_max=st.integers(1, 2),
     )
     def begin(
-        self, k: int, siblings: int, bucket_max: int, table_max: int, address_diversity: bool
+        self,
+        k: int,
+        siblings: int,
+        bucket_max: int,
+        table_max: int,
+        address_diversity: bool,
+        failures_max: int,
     ) -> None:
         """Draw the limits."""
         config = NodeConfig(
@@ -244,6 +258,7 @@ class RoutingMachine(RuleBasedStateMachine):
             subnet_bucket_max=bucket_max,
             subnet_table_max=table_max,
             questionable_after=PERIOD,
+            failures_max=failures_max,
         )
         self.now = 100.0
         self.table = RoutingTable(OWN, config)
@@ -354,6 +369,7 @@ def test_a_long_life_goes_like_that_of_the_splitting_tree(seed: int) -> None:
         bucket_max=rng.randint(1, 2),
         table_max=rng.randint(2, 4),
         address_diversity=seed % 4 > 0,
+        failures_max=1 + seed % 2,
     )
 
     def identifier() -> NodeId:

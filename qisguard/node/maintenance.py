@@ -61,7 +61,7 @@ class Maintenance:
         self._greetings = 0
         self._is_running = False
         self._next_step: float | None = None
-        self._next_refresh = now + config.refresh_interval
+        self._next_refresh = now + config.refresh_interval / 60  # soon after joining
         self._next_look = now + self._part_of(config.refresh_interval)
         self._next_republish = now + self._part_of(config.republish_interval)
         self._next_repair = now + self._part_of(config.repair_interval)
@@ -127,6 +127,7 @@ class Maintenance:
     # --- what there is to do ---------------------------------------------------------------------
     def _refresh(self, now: float) -> Search:
         for target in self._table.stale_targets(now, self._draw):
+            self._table.looked_up(target, now)
             yield partial(find, target=target, count=self._config.k)
 
     def _look_around(self) -> Search:

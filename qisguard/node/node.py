@@ -88,7 +88,6 @@ class Node:
         self._now = now
         admits = [d for d in defenses if isinstance(d, Admits)]
         self.table = RoutingTable(self.me.id, config, admits)
-        self._routes = [d for d in defenses if isinstance(d, Routes)]
         self.sessions = Sessions(
             identity,
             config,
