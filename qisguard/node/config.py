@@ -105,7 +105,7 @@ class NodeConfig:
         0.5, "session", "seconds", 0.001, 60, "first wait within a handshake; doubles at each try"
     )
     handshake_timeout_max: float = _setting(
-        4.0, "session", "seconds", 0.001, 60, "longest wait between two tries of a handshake"
+        2.0, "session", "seconds", 0.001, 60, "longest wait between two tries of a handshake"
     )
     handshake_tries: int = _setting(5, "session", "tries", 1, 16, "how often each part is sent")
     handshakes_open_max: int = _setting(
