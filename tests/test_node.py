@@ -151,8 +151,9 @@ def test_a_node_whose_peers_have_all_gone_ends_its_operations() -> None:
         nodes = await make_crowd(engine, 6, SMALL)
         for node in nodes[1:]:
             engine.stop(node)
-        (found,) = await retrieve(engine, nodes[0], 0)
-        assert found.packets == {}
+        for _ in range(2):  # a single silence may be the network's fault
+            (found,) = await retrieve(engine, nodes[0], 0)
+            assert found.packets == {}
         assert not nodes[0].is_busy
         assert len(nodes[0].table) == 0
 

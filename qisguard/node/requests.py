@@ -1,7 +1,8 @@
 """Requests under way: each waits for its session and its turn, and ends in a reply or silence.
 
 - A request is repeated when no reply comes within the measured round trip, a bounded number of
-  times; before the last try a new session is opened, because the peer may have restarted.
+  times. Half way a new session is sought beside the old one: the peer may have restarted. What was
+  not answered is sent again in it, and a silent session is closed with the request that it failed.
 - A reply counts only from the peer that was asked, under the number it was asked by.
 - Few requests are in flight to one peer: bulk work neither overruns its budget there nor our queue.
 - A peer that says "busy" is asked again later.
@@ -51,7 +52,7 @@ class _Line:
     """What one peer is asked: how much is in flight, what waits, and where a session is sought."""
 
     waiting: deque[_Pending] = field(default_factory=deque)
-    in_flight: int = 0
+    in_flight: dict[int, _Pending] = field(default_factory=dict)
     sought: set[Address] = field(default_factory=set)
 
 
@@ -92,9 +93,12 @@ class Requests:
         self._advance(pending.peer, now)
 
     def session_opened(self, session: Session, now: float) -> None:
-        """Send what waited for this peer."""
+        """Send what waited for this peer, and again what it has not answered for long."""
         if line := self._lines.get(session.peer):
             line.sought.clear()
+            for number, pending in line.in_flight.items():
+                if pending.tries > self._config.request_tries // 2:
+                    self._transmit(number, pending, session, now)
         self._advance(session.peer, now)
 
     def receive_reply(self, session: Session, reply: Reply, now: float) -> None:
@@ -154,7 +158,7 @@ class Requests:
         line = self._lines.get(peer)
         if line is None:
             return
-        while line.waiting and line.in_flight < self._config.requests_per_peer_max:
+        while line.waiting and len(line.in_flight) < self._config.requests_per_peer_max:
             session = self._sessions.get(peer)
             if session is None:
                 if not line.sought:
@@ -195,12 +199,12 @@ class Requests:
             msgspec.structs.replace(pending.ask.request, number=self._number),
             pending.ask.hurry,
         )
-        self._lines[pending.peer].in_flight += 1
+        self._lines[pending.peer].in_flight[self._number] = pending
         self._sent[self._number] = pending
         self._transmit(self._number, pending, session, now)
 
     def _transmit(self, number: int, pending: _Pending, session: Session, now: float) -> None:
-        pending.tries += 1
+        pending.tries = min(pending.tries + 1, self._config.request_tries)
         pending.sent = now
         self._wait(number, pending, now)
         self._sessions.send(session, messages.encode(pending.ask.request))
@@ -210,18 +214,19 @@ class Requests:
         heapq.heappush(self._due, (pending.deadline, number))
 
     def _retry(self, number: int, pending: _Pending, now: float) -> None:
+        session = self._sessions.get(pending.peer)
         if pending.tries >= self._config.request_tries:
             self._leave(number)
+            if session and session.last < pending.asked:
+                self._sessions.close(session)
             self._give_up(pending)
             self._advance(pending.peer, now)
             return
         self._counts["requests repeated"] += 1
-        session = self._sessions.get(pending.peer)
-        if session and pending.tries == self._config.request_tries - 1:
-            self._sessions.close(session)
-            session = None
         if session:
             self._transmit(number, pending, session, now)
+            if pending.tries == self._config.request_tries // 2 + 1:
+                self._sessions.connect(session.peer, session.address, now, proven=True)
             return
         line = self._lines[pending.peer]
         line.waiting.appendleft(pending)
@@ -233,7 +238,7 @@ class Requests:
         """Take a request out of flight."""
         pending = self._sent.pop(number)
         line = self._lines[pending.peer]
-        line.in_flight -= 1
+        del line.in_flight[number]
         self._drop_if_idle(pending.peer, line)
 
     def _fail_waiting(self, peer: NodeId, address: tuple[str, int], now: float) -> None:
