@@ -217,7 +217,7 @@ class Requests:
         session = self._sessions.get(pending.peer)
         if pending.tries >= self._config.request_tries:
             self._leave(number)
-            if session and session.last < pending.asked:
+            if session and session.last <= pending.asked:
                 self._sessions.close(session)
             self._give_up(pending)
             self._advance(pending.peer, now)
