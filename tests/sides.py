@@ -131,25 +131,3 @@ def join(server: Side, index: int, seed: int = 0, now: float = 0.0) -> Side:
     pair.connect()
     pair.talk()
     return pair.client
-
-
-def state_of(sessions: Sessions) -> dict[str, int]:
-    """Return the size of everything that a datagram could make grow."""
-    started, answering, table = sessions._initiator, sessions._responder, sessions._table
-    return {
-        "open": len(table.by_name),
-        "unconfirmed": len(table._unconfirmed),
-        "peers": len(table._of_peer),
-        "groups": len(table._groups.members),
-        "sizes of groups": len(table._groups._of_size),
-        "in use": len(sessions._by_peer),
-        "successors": len(sessions._successors),
-        "accepted": len(answering._accepted),
-        "auth budgets": len(answering._auths),
-        "handshakes": len(started),
-        "handshakes by address": len(started._at),
-        "hearsay handshakes": len(started._hearsay),
-        "hearsay addresses": len(started._hearsay._under_way),
-        "accept budgets": len(started._accepts),
-        "hearsay budgets": len(started._hearsay._hellos),
-    }

@@ -15,7 +15,7 @@ from qisguard.node.channel import COUNTER_MAX, REPLAY_WINDOW, Session
 from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
 from qisguard.node.session import Plain
 from tests.builders import DAY, NETWORK, address_of, make_identity
-from tests.sides import CLIENT, OTHER, SERVER, Pair, Side, join, opened, state_of
+from tests.sides import CLIENT, OTHER, SERVER, Pair, Side, join, opened
 
 
 def _auth_of(pair: Pair) -> bytes:
@@ -262,7 +262,7 @@ def test_strangers_leave_no_state_behind_before_their_cookie_returned() -> None:
         ).encode()
         server.take(hello, address_of(index), 0.0)
     assert len(server.sessions) == 0
-    assert not any(state_of(server.sessions).values())
+    assert not any(server.sessions.sizes().values())
 
 
 def test_hellos_have_one_budget_and_auths_one_for_each_address() -> None:

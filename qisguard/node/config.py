@@ -120,7 +120,7 @@ class NodeConfig:
         "handshakes under way to one address that proved nothing: hearsay cannot aim us at it",
     )
     hearsay_hellos_per_second: float = _setting(
-        1.0,
+        0.5,
         "session",
         "per second",
         0.001,
@@ -128,7 +128,7 @@ class NodeConfig:
         "Hellos to one /24 or /48 (one address when addresses are shared) that proved nothing",
     )
     hearsay_hellos_burst: float = _setting(
-        8.0, "session", "", 1, 1e6, "such Hellos that may be sent at once after a quiet time"
+        4.0, "session", "", 1, 1e6, "such Hellos that may be sent at once after a quiet time"
     )
     cookie_lifetime: float = _setting(
         10.0, "session", "seconds", 0.1, 3_600, "how long a cookie proves an address"

@@ -31,6 +31,11 @@ class Hearsay:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def budgets(self) -> int:
+        """Return how many destinations have a budget."""
+        return len(self._hellos)
+
     def refusal(self, address: Address, now: float) -> str:
         """Return why no handshake may be started at ``address``, or "" and take what it costs."""
         if self._count >= self._limit:

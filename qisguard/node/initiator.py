@@ -97,6 +97,16 @@ class Initiator:
     def __len__(self) -> int:
         return len(self._handshakes)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the size of everything that grows here."""
+        return {
+            "handshakes": len(self._handshakes),
+            "handshakes by address": len(self._at),
+            "hearsay handshakes": len(self._hearsay),
+            "hearsay budgets": self._hearsay.budgets,
+            "accept budgets": len(self._accepts),
+        }
+
     def start(
         self, peer: NodeId, address: Address, now: float, proven: bool
     ) -> tuple[bool, Datagrams]:

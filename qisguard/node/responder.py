@@ -52,6 +52,10 @@ class Responder:
         self._auths = Budgets(config.auths_per_second, config.addresses_tracked_max)
         self._accepted: OrderedDict[bytes, Session] = OrderedDict()
 
+    def sizes(self) -> dict[str, int]:
+        """Return the size of everything that grows here."""
+        return {"accepted": len(self._accepted), "auth budgets": len(self._auths)}
+
     def receive_hello(self, hello: wire.Hello, source: Address, now: float) -> bytes | None:
         """Return the datagram that answers a Hello, or None."""
         if hello.server != self._me:

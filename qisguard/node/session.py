@@ -99,6 +99,16 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the size of every table, for people and for tests: each has a bound."""
+        return {
+            **self._table.sizes(),
+            "peers in use": len(self._by_peer),
+            "successors": len(self._successors),
+            **self._responder.sizes(),
+            **self._initiator.sizes(),
+        }
+
     def get(self, peer: NodeId) -> Session | None:
         """Return the session to use for ``peer``."""
         return self._by_peer.get(peer)

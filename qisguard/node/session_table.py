@@ -41,6 +41,15 @@ class SessionTable:
     def __len__(self) -> int:
         return len(self.by_name)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the size of everything that grows here."""
+        return {
+            "sessions": len(self.by_name),
+            "sessions unconfirmed": len(self._unconfirmed),
+            "peers": len(self._of_peer),
+            "groups": len(self._groups.members),
+        }
+
     def of_peer(self, peer: NodeId) -> Sequence[Session]:
         """Return the open sessions of one peer, oldest first."""
         return self._of_peer.get(peer, ())
