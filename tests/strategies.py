@@ -34,9 +34,13 @@ reasons = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=6
 spoken = st.one_of(
     st.builds(messages.Ping, numbers),
     st.builds(messages.FindNode, numbers, of_size(32)),
-    st.builds(messages.Store, numbers, st.binary(max_size=192), packets),
+    st.builds(messages.Store, numbers, st.binary(max_size=160), packets),
     st.builds(messages.ListPackets, numbers, of_size(32), st.binary(max_size=32)),
     st.builds(messages.FetchPackets, numbers, of_size(32), st.lists(of_size(32), max_size=28)),
+    st.builds(messages.FindProviders, numbers, of_size(32), st.binary(max_size=32)),
+    st.builds(messages.FindValue, numbers, of_size(32), of_size(32)),
+    st.builds(messages.Announce, numbers, st.binary(max_size=160)),
+    st.builds(messages.ListKeys, numbers, st.integers(0, 255), st.binary(max_size=32)),
     st.builds(messages.Pong, numbers),
     st.builds(messages.Nodes, numbers, st.lists(contacts, max_size=20)),
     st.builds(messages.Stored, numbers, st.lists(reasons, max_size=4)),
@@ -47,6 +51,13 @@ spoken = st.one_of(
         st.booleans(),
     ),
     st.builds(messages.Packets, numbers, packets),
+    st.builds(
+        messages.Providers,
+        numbers,
+        st.lists(st.binary(max_size=160), max_size=7),
+        st.booleans(),
+    ),
+    st.builds(messages.Keys, numbers, st.lists(of_size(32), max_size=32), st.booleans()),
     st.builds(messages.Refused, numbers, reasons),
 )
 anything = st.recursive(

@@ -434,7 +434,7 @@ def test_a_successor_is_not_used_while_the_server_is_not_heard_in_it() -> None:
     assert len(pair.client.sessions) == 1
 
 
-@pytest.mark.rule("W-40")
+@pytest.mark.rule("W-38")
 def test_a_message_of_no_bytes_opens_a_session_and_says_nothing() -> None:
     pair = opened()
     pair.server.take(pair.client.says(pair.server, b""), pair.client.address, 0.0)

@@ -44,6 +44,7 @@ def test_the_two_directions_have_different_keys_and_every_handshake_has_its_own(
     assert len(keys) == 4
 
 
+@pytest.mark.rule("W-21")
 def test_a_server_does_not_speak_first_before_the_client_confirmed() -> None:
     pair = opened()
     assert pair.server.session_with(pair.client) is None
@@ -51,6 +52,7 @@ def test_a_server_does_not_speak_first_before_the_client_confirmed() -> None:
     assert pair.server.session_with(pair.client) is not None
 
 
+@pytest.mark.rule("W-14")
 @pytest.mark.parametrize("lost", [(0,), (1,), (2,), (3,), (0, 1), (1, 3), (2, 4), (0, 2, 5, 7)])
 def test_lost_handshake_datagrams_are_recovered(lost: tuple[int, ...]) -> None:
     pair = Pair()
@@ -60,6 +62,7 @@ def test_lost_handshake_datagrams_are_recovered(lost: tuple[int, ...]) -> None:
     assert len(pair.server.sessions) == 1
 
 
+@pytest.mark.rule("W-12")
 @pytest.mark.parametrize("times", [2, 5])
 def test_duplicated_handshake_datagrams_open_one_session(times: int) -> None:
     pair = Pair()
@@ -99,6 +102,7 @@ def test_handshakes_survive_a_loss_of_thirty_percent_more_often_than_not() -> No
     assert opened >= 140  # two legs of three tries each: 75 %; three tries in all gave 67 %
 
 
+@pytest.mark.rule("W-12")
 def test_a_replayed_auth_makes_no_second_session() -> None:
     pair = opened()
     auth = _auth_of(pair)
@@ -113,6 +117,7 @@ def test_a_replayed_auth_makes_no_second_session() -> None:
     assert pair.server.counts["dropped: cookie too old"] == 1
 
 
+@pytest.mark.rule("W-07")
 def test_somebody_who_saw_the_ephemeral_cannot_take_the_clients_place() -> None:
     """An observer races with its own Auth over the client's ephemeral and cookie."""
     pair = Pair()
@@ -138,6 +143,7 @@ def test_somebody_who_saw_the_ephemeral_cannot_take_the_clients_place() -> None:
     assert pair.is_open
 
 
+@pytest.mark.rule("W-08")
 @pytest.mark.parametrize("index", [0, 1, 2, 3])
 def test_a_handshake_datagram_with_any_byte_changed_opens_nothing(index: int) -> None:
     clean = opened().seen
@@ -156,6 +162,7 @@ def test_a_handshake_datagram_with_any_byte_changed_opens_nothing(index: int) ->
         assert not any(isinstance(event, Plain) for event in pair.server.events)
 
 
+@pytest.mark.rule("W-24")
 def test_a_sealed_datagram_with_any_byte_changed_says_nothing() -> None:
     pair = opened()
     data = pair.client.says(pair.server, b"question")
@@ -167,6 +174,7 @@ def test_a_sealed_datagram_with_any_byte_changed_says_nothing() -> None:
     assert len(pair.server.events) == 1
 
 
+@pytest.mark.rule("W-24")
 def test_a_datagram_sealed_for_one_direction_is_not_accepted_in_the_other() -> None:
     pair = opened()
     pair.talk()
@@ -188,6 +196,7 @@ def test_another_identity_at_the_address_is_not_accepted() -> None:
     assert not pair.client.sessions._open
 
 
+@pytest.mark.rule("W-09")
 def test_an_accept_by_another_identity_is_refused() -> None:
     """A man in the middle answers for the node that the client asked for, as himself."""
     pair = Pair()
@@ -203,6 +212,7 @@ def test_an_accept_by_another_identity_is_refused() -> None:
     assert not pair.client.sessions._open
 
 
+@pytest.mark.rule("W-07")
 def test_an_auth_for_one_server_is_worth_nothing_at_another() -> None:
     pair = opened()
     other = Side(OTHER, NodeConfig())
@@ -212,6 +222,7 @@ def test_an_auth_for_one_server_is_worth_nothing_at_another() -> None:
     assert len(other.sessions) == 0
 
 
+@pytest.mark.rule("W-22")
 def test_everything_from_another_address_is_dropped() -> None:
     elsewhere = address_of(77)
     pair = Pair(NodeConfig(handshake_tries=1))
@@ -254,6 +265,7 @@ def test_before_validation_fewer_bytes_go_out_than_came_in_whatever_the_kind() -
             assert sum(map(len, server.sent())) <= len(data)
 
 
+@pytest.mark.rule("W-04")
 def test_strangers_leave_no_state_behind_before_their_cookie_returned() -> None:
     server = Side(SERVER, NodeConfig())
     for index in range(500):
@@ -265,6 +277,7 @@ def test_strangers_leave_no_state_behind_before_their_cookie_returned() -> None:
     assert not any(server.sessions.sizes().values())
 
 
+@pytest.mark.rule("W-06")
 def test_hellos_have_one_budget_and_auths_one_for_each_address() -> None:
     server = Side(SERVER, NodeConfig(hellos_per_second=3, auths_per_second=2))
     for index in range(5):
@@ -279,6 +292,7 @@ def test_hellos_have_one_budget_and_auths_one_for_each_address() -> None:
     assert server.counts["dropped: auth budget of an address"] == 1
 
 
+@pytest.mark.rule("W-06")
 def test_addresses_of_one_ipv6_network_share_one_budget() -> None:
     server = Side(SERVER, NodeConfig(auths_per_second=2))
     for seed in range(4):
@@ -289,6 +303,7 @@ def test_addresses_of_one_ipv6_network_share_one_budget() -> None:
     assert server.counts["dropped: auth budget of an address"] == 2
 
 
+@pytest.mark.rule("W-23")
 @given(counters=st.lists(st.integers(0, 3 * REPLAY_WINDOW), max_size=60))
 def test_each_counter_is_taken_once_and_only_inside_the_window(counters: list[int]) -> None:
     """Model: the set of everything seen."""
@@ -316,6 +331,7 @@ def _session() -> Session:
     )
 
 
+@pytest.mark.rule("W-23")
 def test_replayed_and_stale_datagrams_are_dropped_and_late_ones_taken() -> None:
     pair = opened()
     said = [pair.client.says(pair.server, b"%d" % n) for n in range(REPLAY_WINDOW + 2)]
@@ -326,6 +342,7 @@ def test_replayed_and_stale_datagrams_are_dropped_and_late_ones_taken() -> None:
     assert pair.server.counts["dropped: replayed or stale counter"] == 2
 
 
+@pytest.mark.rule("W-29")
 def test_no_counter_beyond_the_limit_is_taken_and_a_used_up_session_is_left() -> None:
     pair = opened()
     session = pair.client.session_with(pair.server)
@@ -337,6 +354,7 @@ def test_no_counter_beyond_the_limit_is_taken_and_a_used_up_session_is_left() ->
     assert pair.client.session_with(pair.server) is None
 
 
+@pytest.mark.rule("W-27")
 def test_the_session_table_is_bounded_and_the_idle_go_first() -> None:
     server = Side(SERVER, NodeConfig(sessions_max=8))
     for index in range(10, 30):
@@ -347,6 +365,7 @@ def test_the_session_table_is_bounded_and_the_idle_go_first() -> None:
     assert kept == {make_identity(index).id for index in range(22, 30)}
 
 
+@pytest.mark.rule("W-27")
 def test_one_identity_cannot_push_everybody_else_out() -> None:
     server = Side(SERVER, NodeConfig(sessions_max=16))
     friends = [join(server, index) for index in range(10, 15)]
@@ -364,6 +383,7 @@ def test_two_that_connect_to_each_other_at_once_can_both_speak() -> None:
     assert pair.talk() == [b"question", b"answer"]
 
 
+@pytest.mark.rule("W-25")
 def test_idle_sessions_are_forgotten() -> None:
     pair = opened()
     pair.talk()
@@ -374,6 +394,7 @@ def test_idle_sessions_are_forgotten() -> None:
     assert pair.server.session_with(pair.client) is None
 
 
+@pytest.mark.rule("W-14")
 def test_a_silent_peer_is_given_up_after_a_bounded_number_of_tries() -> None:
     client = Side(CLIENT, NodeConfig())
     client.sessions.connect(make_identity(SERVER).id, address_of(SERVER), 0.0)
@@ -403,6 +424,7 @@ def test_a_false_address_does_not_stop_a_handshake_at_the_true_one() -> None:
     assert pair.is_open
 
 
+@pytest.mark.rule("W-11")
 def test_an_ephemeral_of_low_order_opens_nothing() -> None:
     client = Side(CLIENT, NodeConfig())
     server = Side(SERVER, NodeConfig())
@@ -425,6 +447,7 @@ def test_a_client_without_a_valid_descriptor_opens_nothing() -> None:
     assert pair.server.counts["dropped: DecodeError"] >= 1
 
 
+@pytest.mark.rule("W-26")
 def test_a_restarted_server_forgets_and_a_new_handshake_works() -> None:
     pair = opened()
     pair.talk()

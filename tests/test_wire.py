@@ -25,6 +25,7 @@ def test_sealed_datagrams_round_trip(session: bytes, counter: int, ciphertext: b
     assert sealed == wire.Sealed(session, counter, ciphertext, header)
 
 
+@pytest.mark.rule("W-01")
 @given(data=st.binary(max_size=DATAGRAM_SIZE + 5))
 @settings(max_examples=300)
 def test_any_bytes_give_a_datagram_or_a_decode_error(data: bytes) -> None:
@@ -52,6 +53,7 @@ def test_a_damaged_datagram_gives_a_datagram_or_a_decode_error(
     assert cut == 0 or isinstance(decoded, wire.Sealed)
 
 
+@pytest.mark.rule("W-02")
 def test_a_hello_is_as_long_as_anything_and_holds_nothing_more() -> None:
     hello = wire.Hello(bytes(16), bytes(32), bytes(32)).encode()
     assert len(hello) == DATAGRAM_SIZE
@@ -65,6 +67,7 @@ def test_no_answer_to_a_stranger_is_longer_than_a_hello() -> None:
     assert len(wire.Cookie(bytes(16), bytes(40)).encode()) < DATAGRAM_SIZE
 
 
+@pytest.mark.rule("W-31")
 @given(message=spoken)
 @settings(max_examples=300)
 def test_messages_round_trip(message: messages.Message) -> None:
@@ -81,7 +84,7 @@ def test_any_plaintext_gives_a_message_or_a_decode_error(data: bytes) -> None:
     assert isinstance(message, messages.Message)
 
 
-@pytest.mark.parametrize("tag", [0, 1, 2, 3, 4, 16, 17, 18, 19, 20, 21])
+@pytest.mark.parametrize("tag", [*range(9), *range(16, 24)])
 @given(fields=st.lists(anything, max_size=4))
 @settings(max_examples=40)
 def test_any_fields_under_a_known_tag_give_a_message_or_a_decode_error(
@@ -94,6 +97,7 @@ def test_any_fields_under_a_known_tag_give_a_message_or_a_decode_error(
     assert isinstance(message, messages.Message)
 
 
+@pytest.mark.rule("W-33")
 @pytest.mark.parametrize(
     "message",
     [
@@ -102,12 +106,22 @@ def test_any_fields_under_a_known_tag_give_a_message_or_a_decode_error(
         messages.FetchPackets(2**32 - 1, b"k" * 32, [b"d" * 32] * messages.FETCH_MAX),
         messages.Stored(2**32 - 1, ["r" * 64] * messages.PACKETS_MAX),
         messages.Packets(2**32 - 1, [b"p" * 512] * 2),
+        messages.Store(2**32 - 1, b"r" * messages.RECORD_SIZE_MAX, [b"p" * 512]),
+        messages.FindProviders(2**32 - 1, b"p" * 32, b"a" * 32),
+        messages.FindValue(2**32 - 1, b"p" * 32, b"d" * 32),
+        messages.Announce(2**32 - 1, b"r" * messages.RECORD_SIZE_MAX),
+        messages.ListKeys(2**32 - 1, 255, b"a" * 32),
+        messages.Providers(
+            2**32 - 1, [b"r" * messages.RECORD_SIZE_MAX] * messages.PROVIDERS_MAX, True
+        ),
+        messages.Keys(2**32 - 1, [b"k" * 32] * messages.KEYS_MAX, True),
     ],
 )
 def test_the_longest_messages_fit_one_datagram(message: messages.Message) -> None:
     assert len(messages.encode(message)) <= wire.PLAINTEXT_SIZE_MAX
 
 
+@pytest.mark.rule("W-32")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -127,6 +141,18 @@ def test_the_longest_messages_fit_one_datagram(message: messages.Message) -> Non
         [21, 1, "é"],
         [18, 1, ["two\nlines"]],
         [5, 1],
+        [5, 1, b"p" * 32],
+        [5, 1, b"p" * 32, b"a" * 33],
+        [6, 1, b"p" * 32, b"d" * 31],
+        [7, 1, b"r" * 161],
+        [8, 1, 256, b""],
+        [8, 1, -1, b""],
+        [22, 1, [b"r"] * 8, False],
+        [22, 1, [b"r" * 161], False],
+        [23, 1, [b"k" * 32] * 33, False],
+        [23, 1, [b"k" * 31], False],
+        [9, 1],
+        [24, 1],
         [16, 1, 1],
         [16],
         [],
@@ -137,6 +163,7 @@ def test_a_message_out_of_its_bounds_is_refused(fields: list[object]) -> None:
         messages.decode(msgspec.msgpack.encode(fields))
 
 
+@pytest.mark.rule("W-32")
 @pytest.mark.parametrize("text", [b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80"])
 def test_text_that_is_not_utf_8_is_refused(text: bytes) -> None:
     field = bytes([0xA0 | len(text)]) + text
@@ -145,11 +172,13 @@ def test_text_that_is_not_utf_8_is_refused(text: bytes) -> None:
             messages.decode(plaintext)
 
 
+@pytest.mark.rule("W-35")
 @given(host=st.one_of(of_size(4), of_size(16)))
 def test_hosts_round_trip(host: bytes) -> None:
     assert messages.pack_host(messages.unpack_host(host)) == host
 
 
+@pytest.mark.rule("W-35")
 @pytest.mark.parametrize("size", [0, 3, 5, 15, 17])
 def test_a_host_of_another_size_is_refused(size: int) -> None:
     with pytest.raises(DecodeError):
