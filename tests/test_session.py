@@ -342,6 +342,39 @@ def test_replayed_and_stale_datagrams_are_dropped_and_late_ones_taken() -> None:
     assert pair.server.counts["dropped: replayed or stale counter"] == 2
 
 
+@pytest.mark.rule("W-23")
+def test_a_counter_far_ahead_moves_nothing_before_its_seal_was_verified() -> None:
+    pair = opened()
+    pair.talk()
+    there = pair.server.session_with(pair.client)
+    here = pair.client.session_with(pair.server)
+    assert there is not None
+    assert here is not None
+    for counter in (1, REPLAY_WINDOW * 5, COUNTER_MAX - 1, COUNTER_MAX, 2**64 - 1):
+        forged = wire.seal_header(here.send_id, counter) + bytes(40)
+        pair.server.take(forged, pair.client.address, 0.0)
+        assert (there.highest, there.window) == (0, 1)
+    assert pair.server.counts["dropped: seal broken"] == 3
+    assert pair.server.counts["dropped: replayed or stale counter"] == 2
+    heard = len(pair.server.events)
+    pair.server.take(pair.client.says(pair.server, b"next"), pair.client.address, 0.0)
+    assert len(pair.server.events) == heard + 1
+
+
+@pytest.mark.rule("W-23")
+@pytest.mark.parametrize("counter", [COUNTER_MAX, 2**64 - 1, 0])
+def test_a_stale_or_absurd_counter_costs_no_cryptography(counter: int) -> None:
+    pair = opened()
+    said = [pair.client.says(pair.server, b"%d" % n) for n in range(REPLAY_WINDOW + 1)]
+    pair.server.take(said[-1], pair.client.address, 0.0)
+    session = pair.server.session_with(pair.client)
+    assert session is not None
+    session.receiver = cast(ChaCha20Poly1305, None)  # to use it would raise
+    header = wire.seal_header(session.receive_id, counter)
+    pair.server.take(header + said[0][17:], pair.client.address, 0.0)
+    assert pair.server.counts["dropped: replayed or stale counter"] == 1
+
+
 @pytest.mark.rule("W-29")
 def test_no_counter_beyond_the_limit_is_taken_and_a_used_up_session_is_left() -> None:
     pair = opened()

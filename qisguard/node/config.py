@@ -134,7 +134,7 @@ class NodeConfig:
         10.0, "session", "seconds", 0.1, 3_600, "how long a cookie proves an address"
     )
     hellos_per_second: float = _setting(
-        5_000.0,
+        20_000.0,
         "session",
         "per second",
         1,
