@@ -92,7 +92,7 @@ class NodeConfig:
     request_timeout_min: float = _setting(
         0.25, "lookup", "seconds", 0.001, 60, "shortest wait, however fast peers have been"
     )
-    request_tries: int = _setting(6, "lookup", "tries", 1, 16, "how often a request is sent")
+    request_tries: int = _setting(8, "lookup", "tries", 1, 16, "how often a request is sent")
     requests_per_peer_max: int = _setting(
         16, "lookup", "requests", 1, 1_024, "requests in flight to one peer; others wait"
     )
@@ -102,12 +102,12 @@ class NodeConfig:
 
     # --- sessions --------------------------------------------------------------------------------
     handshake_timeout: float = _setting(
-        0.5, "session", "seconds", 0.001, 60, "first wait within a handshake; doubles at each try"
+        0.5, "session", "seconds", 0.001, 60, "longest first wait within a handshake"
     )
     handshake_timeout_max: float = _setting(
         2.0, "session", "seconds", 0.001, 60, "longest wait between two tries of a handshake"
     )
-    handshake_tries: int = _setting(6, "session", "tries", 1, 16, "how often each part is sent")
+    handshake_tries: int = _setting(8, "session", "tries", 1, 16, "how often each part is sent")
     handshakes_open_max: int = _setting(
         1_024, "session", "handshakes", 1, 1 << 20, "handshakes started here and not finished"
     )

@@ -2,7 +2,8 @@
 
 - Several cookies may come for one Hello, and only one is the server's: an observer who saw the
   nonce can make up others. Up to ``COOKIES_MAX`` are answered; the Accept that verifies decides.
-- What was not answered is repeated with doubled waits; an Auth whose cookie grew old is dropped,
+- What was not answered is repeated, with waits that double every second time: where datagrams are
+  lost two quick tries are worth more than a patient one. An Auth whose cookie grew old is dropped,
   and without one the Hello goes out again.
 - An Accept costs signature checks, so they have a budget for each address.
 """
@@ -59,7 +60,7 @@ class Handshake:
     hello: bytes
     is_proven: bool
     deadline: float
-    wait: float
+    first_wait: float
     tries: int = 1
     was_answered: bool = False
     answers: dict[bytes, Answer] = field(default_factory=dict)
@@ -108,9 +109,12 @@ class Initiator:
         }
 
     def start(
-        self, peer: NodeId, address: Address, now: float, proven: bool
+        self, peer: NodeId, address: Address, now: float, proven: bool, wait: float
     ) -> tuple[bool, Datagrams]:
-        """Start a handshake unless one is under way; return False when there are too many."""
+        """Start a handshake unless one is under way; return False when there are too many.
+
+        ``wait`` is how long to wait for the first answer, in seconds.
+        """
         if known := self._at.get((peer, address)):
             if proven and not known.is_proven:
                 known.is_proven = True
@@ -125,7 +129,6 @@ class Initiator:
         public, secret = crypto_kx_seed_keypair(self._draw(32))
         nonce = self._draw(wire.NONCE_SIZE)
         hello = wire.Hello(nonce, public, to_bytes(peer)).encode()
-        wait = self._config.handshake_timeout
         handshake = Handshake(peer, address, nonce, public, secret, hello, proven, now + wait, wait)
         self._handshakes[handshake.session] = handshake
         self._at[peer, address] = handshake
@@ -155,8 +158,7 @@ class Initiator:
         if not handshake.was_answered:  # the first cookie starts the second leg, no later one does
             handshake.was_answered = True
             handshake.tries = 1
-            handshake.wait = self._config.handshake_timeout
-            handshake.deadline = now + handshake.wait
+            handshake.deadline = now + self._wait(handshake)
             self._arm(handshake)
         return [(answer.datagram, source)]
 
@@ -214,11 +216,14 @@ class Initiator:
                 continue
             again += self._try_again(handshake, now)
             handshake.tries += 1
-            longest = max(self._config.handshake_timeout_max, self._config.handshake_timeout)
-            handshake.wait = min(2 * handshake.wait, longest)
-            handshake.deadline = now + handshake.wait
+            handshake.deadline = now + self._wait(handshake)
             self._arm(handshake)
         return again, silent
+
+    def _wait(self, handshake: Handshake) -> float:
+        """Return how long to wait after the latest try."""
+        longest = max(self._config.handshake_timeout_max, handshake.first_wait)
+        return min(handshake.first_wait * 2.0 ** ((handshake.tries - 1) // 2), longest)
 
     def _try_again(self, handshake: Handshake, now: float) -> Datagrams:
         handshake.answers = {

@@ -174,7 +174,8 @@ class Requests:
             return
         known = self._table.get(peer)
         is_proven = known is not None and known.address == address
-        if self._sessions.connect(peer, address, now, is_proven):
+        wait = min(self._round_trips.usual(), self._config.handshake_timeout)
+        if self._sessions.connect(peer, address, now, is_proven, wait):
             line.sought.add(address)
             return
         for pending in self._take_waiting(line, address):

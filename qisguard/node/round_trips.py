@@ -57,10 +57,13 @@ class RoundTrips:
         estimate.add(sample)
 
     def timeout(self, peer: NodeId, tries: int) -> float:
-        """Return how long to wait after try number ``tries`` (from 1); doubles with each."""
+        """Return how long to wait after try number ``tries`` (from 1); doubles every second time.
+
+        Where datagrams are lost two quick tries are worth more than a patient one.
+        """
         estimate = self._peers.get(peer)
         first = estimate.timeout if estimate else self.usual()
-        return self._bounded(first * 2.0 ** (tries - 1))
+        return self._bounded(first * 2.0 ** ((tries - 1) // 2))
 
     def usual(self) -> float:
         """Return how long nearly every answer has taken so far, whoever gave it."""

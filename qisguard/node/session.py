@@ -113,18 +113,28 @@ class Sessions:
         """Return the session to use for ``peer``."""
         return self._by_peer.get(peer)
 
-    def connect(self, peer: NodeId, address: Address, now: float, proven: bool = False) -> bool:
+    def connect(
+        self,
+        peer: NodeId,
+        address: Address,
+        now: float,
+        proven: bool = False,
+        wait: float | None = None,
+    ) -> bool:
         """Start a handshake unless one is under way; return False when there are too many.
 
         What is under way at another address does not count: that may be a liar's hearsay. With
         ``proven``, this address has proved this id before, and the limits on hearsay do not apply.
+        ``wait`` is how long the first answer may take, by default ``handshake_timeout``.
         """
         current = self._by_peer.get(peer)
         if current is not None:
             pause = REKEY_PAUSE * self._config.session_rekey_after
             current.rekey_not_before = now + pause
             proven = proven or current.address == address
-        started, datagrams = self._initiator.start(peer, address, now, proven)
+        started, datagrams = self._initiator.start(
+            peer, address, now, proven, wait or self._config.handshake_timeout
+        )
         self.outbox += datagrams
         return started
 
