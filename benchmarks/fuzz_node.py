@@ -31,12 +31,13 @@ from qisguard.lab.members import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages, wire
 from qisguard.node.config import NodeConfig
+from qisguard.node.memory_store import MemoryStore
 from qisguard.node.messages import Message, Request
 from qisguard.node.node import Node
 from qisguard.node.record import sign_record
 from qisguard.node.routing import Contact
 from qisguard.node.session import Plain
-from qisguard.node.store import MemoryStore, StoreLimits
+from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import packet_body, sign_packet
 from qisguard.plugins import Clock, Send
 

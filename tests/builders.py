@@ -15,13 +15,14 @@ from qisguard.lab.members import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node.config import NodeConfig
+from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from qisguard.node.publishing import Published
 from qisguard.node.reading import Retrieved
 from qisguard.node.record import ProviderRecord, sign_record
 from qisguard.node.routing import Contact
-from qisguard.node.store import MemoryStore, Store, StoreLimits
+from qisguard.node.store import Store, StoreLimits
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Behaviour, Clock, Defense
 
@@ -137,7 +138,6 @@ def make_node(
     clock: Clock = CLOCK,
 ) -> Node:
     """Return node number ``index``, alone until it joins somebody."""
-    limits = StoreLimits(config.packets_per_key_max, config.sequence_jump_max)
     return Node(
         make_identity(index),
         NETWORK,
@@ -145,7 +145,7 @@ def make_node(
         config,
         clock=clock,
         draw=draw(f"node {index}"),
-        store=store or MemoryStore(limits),
+        store=store or MemoryStore(StoreLimits.of(config)),
         roster=roster,
         behaviour=behaviour,
         defenses=defenses,

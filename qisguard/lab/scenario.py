@@ -62,7 +62,7 @@ class Loaded:
     @property
     def limits(self) -> StoreLimits:
         """Return the caps of every node's store."""
-        return StoreLimits(self.node.packets_per_key_max, self.node.sequence_jump_max)
+        return StoreLimits.of(self.node)
 
     @property
     def sybils_max(self) -> int:

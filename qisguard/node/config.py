@@ -220,6 +220,9 @@ class NodeConfig:
     index_keys_max: int = _setting(
         65_536, "storage", "keys", 1, 1 << 24, "keys in the index of one domain prefix"
     )
+    index_providers_max: int = _setting(
+        8, "storage", "records", 1, 1_024, "providers that the index remembers for one key"
+    )
     evidence_max: int = _setting(
         1_024, "storage", "pairs", 1, 1 << 20, "pairs of packets kept as evidence of equivocation"
     )

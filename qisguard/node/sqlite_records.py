@@ -1,0 +1,229 @@
+"""Provider and index records in a SQLite file. The rules are those of ``store``."""
+
+from collections import Counter
+
+from qisguard.identity.ids import ID_SIZE, node_id, to_bytes
+from qisguard.identity.keys import KEY_SIZE
+from qisguard.node import store as rules
+from qisguard.node.record import IndexRecord, ProviderRecord
+from qisguard.node.shares import Shares
+from qisguard.node.sqlite_file import Result, SqliteFile, Values
+from qisguard.node.sqlite_scopes import Groups, Kind, Scope, Scopes
+from qisguard.node.store import StoreLimits
+from qisguard.plugins import Rejected
+
+WHERE = slice(4, 4 + ID_SIZE)
+"""Place or key within the signed bytes, whose deterministic encoding begins with fixed sizes."""
+_KEY_AT = 4 + 2
+"""The provider's public key within what is left of them."""
+
+_SAME = f"scope = ? and key = ? and rank = ? and substr(data, {_KEY_AT + 1}, {KEY_SIZE}) = ?"
+_REFRESH = (
+    f"update records set expires = ?, seq = ?, data = ? where {_SAME}"
+    " and seq <= ? and grp = ? and due <= ?"
+)
+_IN_SCOPE = "scope = ? and grp = ?"
+_IN_STORE = "grp = ?"
+_IN_GROUPS = "grp in (select id from groups) and due <= ?"
+
+
+class SqliteRecords:
+    """Announcements by place or prefix."""
+
+    def __init__(self, file: SqliteFile, limits: StoreLimits, groups: Groups) -> None:
+        self._file = file
+        self._limits = limits
+        self._groups = groups
+        self._scopes = Scopes(
+            file, groups, "records", "select grp, count(*) from records where scope = ? group by 1"
+        )
+        rows = file.all("select grp, count(*) from records group by grp")
+        self.all = Shares({groups.name(group): count for group, count in rows})
+        self._providers = Counter(rank for (rank,) in file.all("select rank from records"))
+        indexed = "select count(*) from records where scope in (select id from scopes where kind=?)"
+        (self.index_count,) = file.one(indexed, (Kind.INDEX,)) or (0,)
+
+    def put(
+        self,
+        kind: Kind,
+        record: ProviderRecord | IndexRecord,
+        where: bytes,
+        key: bytes,
+        group: str,
+        now: int,
+    ) -> Rejected | None:
+        """Keep one announcement of scope ``where``, or say why not."""
+        self._file.check()
+        expires, seq, data = record.expires, record.seq, record.data
+        if expires <= now:
+            return rules.EXPIRED
+        if data[WHERE] != (key or where):
+            raise ValueError("record: data is not the encoding that sign_record makes")
+        rest = data[: WHERE.start] + data[WHERE.stop :]
+        rank = _rank(to_bytes(record.provider))
+        scope = self._scopes.find(kind, where)
+        if scope:
+            same = (scope.number, key, rank, rest[_KEY_AT : _KEY_AT + KEY_SIZE])
+            number = self._groups.known(group)
+            if self._file.write(_REFRESH, (expires, seq, rest, *same, seq, number, expires)):
+                return None
+            query = f"select id, seq, grp, due from records where {_SAME}"
+            if known := self._file.one(query, same):
+                if seq < known[1]:
+                    return rules.OLDER_RECORD
+                self._move(known, scope, group, expires, seq, rest)
+                return None
+        if self._providers[rank] >= self._limits.records_per_provider_max:
+            return rules.PROVIDER_FULL
+        victim = self._make_room(scope, key, group)
+        if isinstance(victim, Rejected):
+            return victim
+        if victim:
+            self._drop(victim)
+        scope = self._scopes.find(kind, where) or self._scopes.make(kind, where)
+        if scope.shares:
+            scope.shares.add(group)
+        self.all.add(group)
+        self._providers[rank] += 1
+        self.index_count += kind is Kind.INDEX
+        self._file.insert(
+            "insert into records (scope, key, rank, grp, due, expires, seq, data)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (scope.number, key, rank, self._groups.number(group), expires, expires, seq, rest),
+        )
+        return None
+
+    def at(self, place: bytes, after: bytes, limit: int, now: int) -> list[bytes]:
+        """Return records of a place, ascending by provider id."""
+        scope = self._scopes.find(Kind.RECORDS, place)
+        if scope is None:
+            return []
+        low = _rank(after[:8].ljust(8, b"\0"))
+        query = (
+            "select rank, data from records where scope = ? and key = x'' and rank {} ?"
+            " and expires > ? order by rank limit ?"
+        )
+        rows = self._file.all(query.format("="), (scope.number, low, now, -1))
+        rows = [row for row in rows if _provider(row) > after]
+        rows += self._file.all(query.format(">"), (scope.number, low, now, limit + 1))
+        if len({rank for rank, _ in rows}) < len(rows):
+            # Somebody searched for ids that begin alike: 2**32 tries. Their order is exact all the
+            # same: everything up to the last rank, by whole ids.
+            tied = self._file.all(
+                "select rank, data from records where scope = ? and key = x'' and rank >= ?"
+                " and rank <= ? and expires > ?",
+                (scope.number, low, rows[-1][0], now),
+            )
+            rows = [row for row in sorted(tied, key=_provider) if _provider(row) > after]
+        head = WHERE.start
+        return [data[:head] + place + data[head:] for _, data in rows[:limit]]
+
+    def keys(self, prefix: bytes, after: bytes, limit: int, now: int) -> list[bytes]:
+        """Return distinct keys of a prefix, ascending."""
+        scope = self._scopes.find(Kind.INDEX, prefix)
+        if scope is None:
+            return []
+        rows = self._file.all(
+            "select distinct key from records where scope = ? and key > ? and expires > ?"
+            " order by key limit ?",
+            (scope.number, after, now, limit),
+        )
+        return [key for (key,) in rows]
+
+    def expire(self, now: int) -> int:
+        """Forget the records whose second has come; return how many."""
+        file = self._file
+        file.write(
+            f"update records set due = expires where {_IN_GROUPS} and expires > ?", (now, now)
+        )
+        rows = file.all(
+            f"select scope, grp, rank, key <> x'' from records where {_IN_GROUPS}", (now,)
+        )
+        if rows:
+            file.write(f"delete from records where {_IN_GROUPS}", (now,))
+            for row in rows:
+                self._uncount(row)
+            self._scopes.forget_empty({row[0] for row in rows})
+        return len(rows)
+
+    def _move(
+        self, known: Result, scope: Scope, group: str, expires: int, seq: int, rest: bytes
+    ) -> None:
+        """Refresh a record that expires sooner than before or counts for another group."""
+        row, _, number, due = known
+        old = self._groups.name(number)
+        if scope.shares:
+            scope.shares.move(old, group)
+        self.all.move(old, group)
+        self._file.write(
+            "update records set grp = ?, due = ?, expires = ?, seq = ?, data = ? where id = ?",
+            (self._groups.number(group), min(due, expires), expires, seq, rest, row),
+        )
+
+    def _make_room(self, scope: Scope | None, key: bytes, group: str) -> int | Rejected | None:
+        """Return the row that has to go, None where there is room, or why nobody is let in."""
+        limits = self._limits
+        if scope and key:
+            rows = self._file.all(
+                "select grp, expires, id from records where scope = ? and key = ?",
+                (scope.number, key),
+            )
+            if len(rows) >= limits.index_providers_max:
+                sizes = Counter(self._groups.name(row[0]) for row in rows)
+                loser = Shares(sizes).loser(group)
+                if loser is None:
+                    return rules.KEY_FULL
+                number = self._groups.number(loser)
+                return int(min(row[1:] for row in rows if row[0] == number)[1])
+        cap = limits.index_keys_max if key else limits.providers_per_key_max
+        if scope and (shares := self._scopes.shares(scope)).total >= cap:
+            loser = shares.loser(group)
+            if loser is None:
+                return rules.INDEX_FULL if key else rules.KEY_FULL
+            return self._soonest(_IN_SCOPE, (scope.number, self._groups.number(loser)))
+        if self.all.total >= limits.records_max:
+            loser = self.all.loser(group)
+            if loser is None:
+                return rules.STORE_FULL
+            return self._soonest(_IN_STORE, (self._groups.number(loser),))
+        return None
+
+    def _soonest(self, among: str, values: Values) -> int:
+        """Return the row that expires soonest, the earlier one taken where several do."""
+        query = f"select id, due, expires from records where {among} order by due, id limit 1"
+        while True:
+            row, due, expires = self._file.one(query, values) or (0, 0, 0)
+            if due == expires:
+                return int(row)
+            self._file.write(
+                f"update records set due = expires where {among} and due = ?", (*values, due)
+            )
+
+    def _drop(self, row: int) -> None:
+        found = self._file.all(
+            "select scope, grp, rank, key <> x'' from records where id = ?", (row,)
+        )
+        self._file.write("delete from records where id = ?", (row,))
+        for dropped in found:
+            self._uncount(dropped)
+            self._scopes.forget_empty({dropped[0]})
+
+    def _uncount(self, row: Result) -> None:
+        scope, number, rank, is_indexed = row
+        group = self._groups.name(number)
+        if shares := self._scopes.counted(scope):
+            shares.remove(group)
+        self.all.remove(group)
+        self.index_count -= is_indexed
+        self._providers[rank] -= 1
+        if not self._providers[rank]:
+            del self._providers[rank]
+
+
+def _rank(provider: bytes) -> int:
+    return int.from_bytes(provider[:8], "big") - (1 << 63)
+
+
+def _provider(row: Result) -> bytes:
+    """Return the whole provider id of a row of rank and data."""
+    return to_bytes(node_id(row[1][_KEY_AT : _KEY_AT + KEY_SIZE]))
