@@ -80,8 +80,8 @@ class SqlitePackets:
     def places(self, after: bytes, limit: int) -> list[bytes]:
         """See ``Store``."""
         rows = self._file.all(
-            "select name from scopes where kind = ? and name > ? and exists"
-            " (select 1 from packets where past = 0 and scope = scopes.id) order by name limit ?",
+            "select name from scopes where kind = ? and name > ? and exists (select 1 from packets"
+            " indexed by packets_scope where past = 0 and scope = scopes.id) order by name limit ?",
             (Kind.PACKETS, after, limit),
         )
         return [name for (name,) in rows]

@@ -18,8 +18,9 @@ _KEY_AT = 4 + 2
 """The provider's public key within what is left of them."""
 
 _SAME = f"scope = ? and key = ? and rank = ? and substr(data, {_KEY_AT + 1}, {KEY_SIZE}) = ?"
+# The index is named: without statistics SQLite prefers that of groups and reads half a group.
 _REFRESH = (
-    f"update records set expires = ?, seq = ?, data = ? where {_SAME}"
+    f"update records indexed by records_name set expires = ?, seq = ?, data = ? where {_SAME}"
     " and seq <= ? and grp = ? and due <= ?"
 )
 _IN_SCOPE = "scope = ? and grp = ?"
