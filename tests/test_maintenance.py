@@ -13,9 +13,10 @@ from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node import messages
 from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.maintenance import Maintenance
+from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
 from qisguard.node.routing import Contact, RoutingTable
-from qisguard.node.store import MemoryStore, StoreLimits
+from qisguard.node.store import StoreLimits
 from qisguard.plugins import Clock
 from tests.builders import (
     CLOCK,

@@ -22,9 +22,10 @@ from qisguard.lab.virtual import VirtualEngine
 from qisguard.lab.warm import nearest, warm_start
 from qisguard.node.checks import Checks, memoised
 from qisguard.node.config import NodeConfig
+from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
 from qisguard.node.routing import Contact
-from qisguard.node.store import MemoryStore, StoreLimits
+from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Clock
 

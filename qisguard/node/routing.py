@@ -155,7 +155,8 @@ class RoutingTable:
         """Take note of a silence; after ``failures_max`` in a row those who wait take the places.
 
         One may be the network's fault: where a third of the datagrams is lost, four tries fail for
-        one live peer in fourteen. Silence at an address that the table does not know says nothing: it may be a liar's hearsay.
+        one live peer in fourteen. Silence at an address that the table does not know says nothing:
+        it may be a liar's hearsay.
         """
         bucket = self._buckets.get(shared_prefix(self._own, contact.id))
         if bucket is None:

@@ -133,58 +133,7 @@ class Server:
             for c in nearest
             if c.id != sender
         ]
-        return messages.Nodes(request.number, contacts[: self._config.k])
-
-    def _take(self, request: messages.Store, sender: Descriptor, now: float) -> Reply:
-        if provider_of(request.record) != sender.id:
-            return messages.Refused(
-                request.number, "record: announced by another than its provider"
-            )
-        record = open_record(request.record, self._network, self._checks.verify)
-        if record.expires > now + self._config.record_lifetime + 1:
-            return messages.Refused(request.number, "record: expires too late")
-        issuer = self._roster.by_node.get(sender.id) if self._roster else None
-        group = issuer.name if issuer else NONE
-        if refusal := self._store.put_record(record, group, int(now)):
-            return messages.Refused(request.number, refusal.reason)
-        reasons = [self._take_packet(data, record.place, now) for data in request.packets]
-        for reason in reasons:
-            self._counts[f"packet refused: {reason}" if reason else "packets taken"] += 1
-        return messages.Stored(request.number, reasons)
-
-    def _take_packet(self, data: bytes, place: NodeId, now: float) -> str:
-        """Store one packet; return why not, or an empty string."""
-        try:
-            packet = self._checks.packet(data)
-        except QisguardError as error:  # its text quotes the packet: counted, it would never end
-            return f"invalid packet: {type(error).__name__}"
-        today = self._day(now)
-        if packet.network != self._network:
-            return "another network"
-        if placement(packet.key) != place:
-            return "another key than the record's"
-        if packet.body.exp < today:
-            return "expired"
-        if self._store.get(place, packet.digest):
-            return ""  # a refresh or a repeated request: kept already, and in the trail already
-        if self._accepts:
-            held_data = self._store.current(place, packet.author, packet.case)
-            held = self._checks.packet(held_data) if held_data else None
-            for rule in self._accepts:
-                if refusal := rule.accept(packet, held, today):
-                    return refusal.reason[:64]
-        issuer = self._roster.by_author.get(packet.author) if self._roster else None
-        if refusal := self._store.put(place, packet, issuer.name if issuer else NONE, today):
-            return refusal.reason
-        if self._store.get(place, packet.digest):  # not so for a second signature of one body
-            self.taken.append(packet.digest)
-        return ""
-
-    def _list(self, request: messages.ListPackets, now: float) -> messages.Listing:
-        limit = self._config.listing_max
-        today = self._day(now)
-        page = self._store.page(from_bytes(request.key), request.after, limit + 1, today)
-        return messages.Listing(request.number, page[:limit], len(page) > limit)
+        return messages.Nodes(number, contacts[: self._config.k])
 
     def _fetch(self, request: messages.FetchPackets) -> messages.Packets:
         place = from_bytes(request.key)
