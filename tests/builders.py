@@ -25,6 +25,7 @@ from qisguard.node.routing import Contact
 from qisguard.node.store import Store, StoreLimits
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Behaviour, Clock, Defense
+from qisguard.trail.log import Trail
 
 DAY = 20_000
 CLOCK = Clock(first_day=DAY)
@@ -136,6 +137,7 @@ def make_node(
     behaviour: Behaviour | None = None,
     defenses: Sequence[Defense] = (),
     clock: Clock = CLOCK,
+    trail: Trail | None = None,
 ) -> Node:
     """Return node number ``index``, alone until it joins somebody."""
     return Node(
@@ -146,6 +148,7 @@ def make_node(
         clock=clock,
         draw=draw(f"node {index}"),
         store=store or MemoryStore(StoreLimits.of(config)),
+        trail=trail,
         roster=roster,
         behaviour=behaviour,
         defenses=defenses,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -18,6 +18,10 @@ from qisguard.node.node import Node
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.node.store import StoreLimits
 from qisguard.plugins import Clock
+from qisguard.trail.checkpoint import origin_of
+from qisguard.trail.entries import Entry
+from qisguard.trail.files import MemoryFiles
+from qisguard.trail.log import Trail
 from tests.builders import (
     CLOCK,
     DAY,
@@ -278,3 +282,29 @@ def test_status_names_no_peer_and_no_packet() -> None:
     assert stranger.address[0] not in text
     assert f"{stranger.identity.id:x}"[:12] not in text
     assert node.clock is CLOCK
+
+
+def test_days_in_a_trail_never_go_back_however_calls_and_datagrams_mix() -> None:
+    """A second is a day here: a node publishes on one day what it then holds on the next."""
+    days: list[int] = []
+
+    class Noted(Trail):
+        def append(self, entry: Entry, packets: Sequence[bytes] = ()) -> int:
+            days.append(entry.day)
+            return super().append(entry, packets)
+
+    identity = make_identity(0)
+    origin = origin_of(NETWORK.id, identity.id)
+    trail = Noted.create(MemoryFiles(), MemoryFiles(), origin, identity.log)
+    clock = Clock(first_day=DAY, rate=86_400.0)
+    node = make_node(0, config=CONFIG, clock=clock, trail=trail)
+    stranger = make_stranger(1)
+    stranger.greet(node, 1.9)
+    node.publish([make_packet(0, 1, exp=DAY + 100)], 2.5)
+    node.flush()
+    request = messages.Store(
+        1, make_record(stranger.identity).data, [make_packet(1, 0, exp=DAY + 100).data]
+    )
+    stranger.say(node, messages.encode(request), 2.6)
+    assert days == sorted(days)
+    assert set(days) == {DAY + 2}

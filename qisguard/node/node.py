@@ -149,7 +149,7 @@ class Node:
     def find(self, target: NodeId, now: float) -> int:
         """Look up the contacts closest to ``target``; return the operation's id."""
         self.table.looked_up(target, now)
-        return self._work.start(operations.find(self._outlook.at(now), target, self.config.k), now)
+        return self._work.start(operations.find(self._around(now), target, self.config.k), now)
 
     def publish(self, packets: Sequence[OutcomePacket], now: float) -> list[int]:
         """Publish signed packets under their keys; return one operation id for each key.
@@ -161,6 +161,7 @@ class Node:
         """
         if self.storage_fault:
             raise StoreError(f"store: {self.storage_fault}")
+        around = self._around(now)
         by_key: dict[bytes, list[bytes]] = {}
         day = self.clock.day(now)
         for packet in packets:
@@ -168,7 +169,6 @@ class Node:
             self._store.keep_own(packet)
             if self._trail:
                 self._trail.append(entries.publish(day, packet.data), [packet.data])
-        around = self._outlook.at(now)
         if self.config.announces_keys:
             for prefix in sorted({key[0] for key in by_key}):
                 keys = [key for key in by_key if key[0] == prefix]
@@ -180,20 +180,20 @@ class Node:
 
     def retrieve(self, keys: Sequence[bytes], now: float) -> list[int]:
         """Fetch every packet under each key; return one operation id for each key."""
-        around = self._outlook.at(now)
+        around = self._around(now)
         return [self._work.start(reading.retrieve(around, key), now) for key in keys]
 
     def providers(self, place: NodeId, now: float) -> int:
         """Read the provider records of a place; return the operation's id."""
-        return self._work.start(reading.providers(self._outlook.at(now), place), now)
+        return self._work.start(reading.providers(self._around(now), place), now)
 
     def value(self, key: bytes, digest: bytes, now: float) -> int:
         """Fetch the one packet with this digest; return the operation's id."""
-        return self._work.start(reading.value(self._outlook.at(now), key, digest), now)
+        return self._work.start(reading.value(self._around(now), key, digest), now)
 
     def walk(self, prefix: int, now: float) -> int:
         """Read the index of a domain prefix; return the operation's id."""
-        return self._work.start(reading.walk(self._outlook.at(now), prefix), now)
+        return self._work.start(reading.walk(self._around(now), prefix), now)
 
     def corrupt(self, behaviour: Behaviour | None) -> None:
         """Let somebody else decide what this node says from now on; None makes it honest again."""
@@ -206,6 +206,10 @@ class Node:
         self.flush()
         if self._trail and not self.storage_fault:
             self._trail.checkpoint()
+
+    def _around(self, now: float) -> operations.Surroundings:
+        self._now = now  # what is logged from here on is not older
+        return self._outlook.at(now)
 
     # --- how the node is -------------------------------------------------------------------------
     @property
@@ -332,7 +336,7 @@ class Node:
             self._store.expire(self.clock.day(now), int(now))
         if task := self._maintenance.step(now):
             self._work.start_unasked(
-                task(self._outlook.at(now)), now, lambda _, then: self._maintenance.ended(then)
+                task(self._around(now)), now, lambda _, then: self._maintenance.ended(then)
             )
 
     def _renew(self, now: float) -> None:
