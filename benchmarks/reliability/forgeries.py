@@ -140,7 +140,8 @@ def words(figures: Figures) -> str:
     bound = "none" if value["upper_bound"] is None else f"{value['upper_bound']:.1e} at 95 %"
     lines = [
         f"{figures.what}: {value['tried']:,} forged, {value['accepted']:,} accepted, "
-        f"{value['raised']:,} raised, upper bound {bound}; {value['genuine_tried']:,} genuine, {value['genuine_refused']:,} refused; "
+        f"{value['raised']:,} raised, upper bound {bound}; "
+        f"{value['genuine_tried']:,} genuine, {value['genuine_refused']:,} refused; "
         f"{value['seconds']} s, {value['per_second'] or 0:,} forgeries a second"
     ]
     lines += [

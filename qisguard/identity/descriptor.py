@@ -144,8 +144,8 @@ def open_descriptor(
 ) -> Descriptor:
     """Return the descriptor in ``data`` if it holds in ``network``; ``check_day`` is up to callers.
 
-    Cheap checks come first: size, shape, network, fields, the puzzles that cost one hash, keys,
-    signature. Only then the Argon2id puzzle, where the network has one: somebody who cannot sign
+    Cheap checks come first: size, shape, network, fields, the puzzles that cost one hash, identity
+    key, signature, the other keys. Only then the Argon2id puzzle, where the network has one: somebody who cannot sign
     for an id that solved the static puzzle never costs a node that memory. Somebody who can may
     sign wrong solutions all day; ``may_pay`` is asked with the id before each evaluation, so that
     a caller can give every id a budget.
@@ -186,9 +186,10 @@ def open_descriptor(
     puzzle.check_static(network.c1, identifier)
     if network.cost is None:
         network.check_dynamic(identifier, fields.solution)
-    for key in keys:
-        check_enrollable(key)
+    check_enrollable(fields.key)
     verify(fields.key, DESCRIPTOR_TAG, body, data[-SIGNATURE_SIZE:])
+    for key in keys[1:]:  # each costs as much as a signature, so only those that were signed for
+        check_enrollable(key)
     if network.cost is not None:
         if may_pay is not None and not may_pay(identifier):
             raise IdentityError("dynamic puzzle: this id has spent its budget of evaluations")
