@@ -99,7 +99,11 @@ def run(what: str, forger: Forger, seed: int, count: int) -> Figures:
             _note(figures, seed, index, f"{kind}: accepted {accepted}")
         if index % GENUINE_EVERY == 0 or index == count:
             figures.genuine += 1
-            if (refusal := forger.genuine()) is not None:
+            try:
+                refusal = forger.genuine()
+            except Exception as error:
+                refusal = f"raised {error!r}"
+            if refusal is not None:
                 figures.refused += 1
                 _note(figures, seed, index, f"genuine: refused, {refusal}")
         if (now := time.perf_counter()) - last >= REPORT_PERIOD:

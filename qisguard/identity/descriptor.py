@@ -145,10 +145,10 @@ def open_descriptor(
     """Return the descriptor in ``data`` if it holds in ``network``; ``check_day`` is up to callers.
 
     Cheap checks come first: size, shape, network, fields, the puzzles that cost one hash, identity
-    key, signature, the other keys. Only then the Argon2id puzzle, where the network has one: somebody who cannot sign
-    for an id that solved the static puzzle never costs a node that memory. Somebody who can may
-    sign wrong solutions all day; ``may_pay`` is asked with the id before each evaluation, so that
-    a caller can give every id a budget.
+    key, signature, the other keys. Only then the Argon2id puzzle, where the network has one:
+    somebody who cannot sign for an id that solved the static puzzle never costs a node that memory.
+    Somebody who can may sign wrong solutions all day; ``may_pay`` is asked with the id before each
+    evaluation, so that a caller can give every id a budget.
 
     Raises:
         DecodeError: the bytes are not a descriptor.
