@@ -382,6 +382,23 @@ def test_an_author_key_is_one_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["author.key"]
 
 
+@pytest.mark.rule("ID-23")
+def test_an_author_key_that_appears_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = tmp_path / "author.key", os.fsync
+
+    def intrude(descriptor: int) -> None:
+        path.write_text("somebody else's")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", intrude)
+    with pytest.raises(IdentityError, match="File exists"):
+        create_key(path)
+    assert path.read_text() == "somebody else's"
+    assert [path.name for path in tmp_path.iterdir()] == ["author.key"]
+
+
 @pytest.mark.rule("ID-21")
 @pytest.mark.parametrize("how", SPOILT)
 def test_an_author_key_that_is_not_as_it_was_made_is_not_loaded(tmp_path: Path, how: str) -> None:

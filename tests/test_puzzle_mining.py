@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -86,6 +87,24 @@ def test_an_interrupt_ends_every_process() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(NEVER, 2, interrupt)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks /proc")
+def test_processes_hear_no_interrupt_from_their_first_moment() -> None:
+    """A terminal sends it to all of them: one that is starting up would print a traceback."""
+    held: list[int] = []
+
+    def look(effort: Effort) -> None:
+        for process in multiprocessing.active_children():
+            status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            (blocked,) = (line.split()[1] for line in status if line.startswith("SigBlk"))
+            held.append(int(blocked, 16) >> (signal.SIGINT - 1) & 1)
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        run(NEVER, 2, look)
+    assert held == [1, 1]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 def test_a_process_that_is_killed_is_an_error_of_ours() -> None:
