@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from qisguard.cli import progress
 from qisguard.cli.main import main
 from qisguard.exits import Exit
 from qisguard.identity.keys import KeyPair, from_text, to_text
@@ -112,6 +113,27 @@ def test_a_new_epoch_is_shown_as_a_finding_and_mined(tmp_path: Path) -> None:
     load(tmp_path / "id", NEXT)
     done = _run("mine", *where)
     assert (done.returncode, done.stderr) == (0, "")  # nothing to do
+
+
+def test_an_id_that_is_too_cheap_is_a_finding_too(tmp_path: Path) -> None:
+    _new(tmp_path)
+    file = _file(tmp_path, replace(NETWORK, c1=64), "harder")
+    done = _run("show", tmp_path / "id", "--network", file, "--authority", PUBLIC)
+    assert done.returncode == Exit.FINDING
+    assert "static puzzle   NOT SOLVED: " in done.stdout
+    assert "dynamic puzzle  solved: " in done.stdout
+    assert "next: qisguard id new --network FILE --authority KEY --out DIR\n" in done.stdout
+
+
+def test_progress_promises_nothing_that_a_memoryless_search_cannot_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_PERIOD", 0.0)
+    done = _new(tmp_path)
+    lines = [line for line in done.stderr.splitlines() if " tries in " in line]
+    assert lines[-1].startswith("id new: dynamic puzzle of 12 bits, one process: ")
+    assert "are done by now; from any moment about " in lines[-1]
+    assert lines[-1].endswith(" more are expected (4,096 tries)")
 
 
 def test_an_author_key_is_made_once_and_its_public_half_printed(tmp_path: Path) -> None:

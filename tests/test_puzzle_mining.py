@@ -4,6 +4,8 @@ import math
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,6 +52,12 @@ def test_an_argon2id_puzzle_is_mined_in_other_processes() -> None:
     assert {effort.jobs for effort in seen} == {1}
 
 
+def test_an_easy_puzzle_starts_no_process() -> None:
+    seen: list[Effort] = []
+    run(StaticSearch(3), 2, seen.append)
+    assert {effort.jobs for effort in seen} == {1}
+
+
 def test_each_search_draws_its_own_luck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mining, "POOL_FROM", 0.0)
     network = make_network()
@@ -89,22 +97,33 @@ def test_an_interrupt_ends_every_process() -> None:
     assert multiprocessing.active_children() == []
 
 
+HELD = """
+import multiprocessing, signal
+from pathlib import Path
+from qisguard.service.mining import StaticSearch, run
+
+def look(effort):
+    for process in multiprocessing.active_children():
+        status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        blocked = next(int(line.split()[1], 16) for line in status if line.startswith("SigBlk"))
+        print(blocked >> (signal.SIGINT - 1) & 1, blocked >> (signal.SIGTERM - 1) & 1)
+    raise StopIteration
+
+try:
+    run(StaticSearch(64), 2, look)
+except StopIteration:
+    print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks /proc")
 def test_processes_hear_no_interrupt_from_their_first_moment() -> None:
-    """A terminal sends it to all of them: one that is starting up would print a traceback."""
-    held: list[int] = []
+    """A terminal sends it to all of them: one that is starting up would print a traceback.
 
-    def look(effort: Effort) -> None:
-        for process in multiprocessing.active_children():
-            status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-            (blocked,) = (line.split()[1] for line in status if line.startswith("SigBlk"))
-            held.append(int(blocked, 16) >> (signal.SIGINT - 1) & 1)
-        raise EnoughError
-
-    with pytest.raises(EnoughError):
-        run(NEVER, 2, look)
-    assert held == [1, 1]
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    In an interpreter of its own, where nothing has started a process before.
+    """
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stdout) == (0, "1 1\n1 1\n[]\n"), done.stderr
 
 
 def test_a_process_that_is_killed_is_an_error_of_ours() -> None:

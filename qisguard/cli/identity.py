@@ -170,8 +170,9 @@ def _price(network: "Network") -> str:
 
 
 def _words(effort: "Effort") -> str:
+    jobs = "one process" if effort.jobs == 1 else f"{effort.jobs} processes"
     return (
-        f"{effort.name} of {effort.bits} bits, {effort.jobs} processes: {effort.tries:,} tries in "
+        f"{effort.name} of {effort.bits} bits, {jobs}: {effort.tries:,} tries in "
         f"{effort.elapsed:.0f} s; {effort.done_ratio:.0%} are done by now; from any moment about "
         f"{effort.left:.0f} s more are expected ({effort.expected:,.0f} tries)"
     )
