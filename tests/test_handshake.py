@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qisguard.identity.descriptor import Address
+from qisguard.errors import IdentityError
+from qisguard.identity.descriptor import Address, Descriptor, open_descriptor
 from qisguard.identity.ids import NodeId
 from qisguard.node import wire
 from qisguard.node.channel import COUNTER_MAX, COUNTER_REKEY, Session
 from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
+from qisguard.node.known import Known
 from qisguard.node.payer import network_of, site_of
 from qisguard.node.session import EMPTIES_MAX, Opened, Plain
 from qisguard.node.session_table import SESSIONS_PER_PEER_MAX
-from tests.builders import DAY, address_of, make_identity
+from tests.builders import DAY, NETWORK, address_of, make_identity
 from tests.sides import CLIENT, SERVER, Pair, Side, opened
 
 VICTIM = ("192.0.2.7", 4_000)
@@ -276,6 +278,32 @@ def test_sessions_end_when_the_descriptor_of_their_peer_does() -> None:
         v for k, v in pair.server.sessions.sizes().items() if k in ("sessions", "peers in use")
     )
     assert pair.server.counts["sessions ended by their descriptor"] == 1
+
+
+@pytest.mark.rule("W-20")
+def test_a_good_descriptor_is_checked_once_a_minute_and_a_bad_one_every_time() -> None:
+    asked: list[bytes] = []
+    is_good = True
+
+    def open_slowly(data: bytes) -> Descriptor:
+        asked.append(data)
+        if not is_good:
+            raise IdentityError("expired")
+        return open_descriptor(data, NETWORK)
+
+    known = Known(open_slowly, limit=2)
+    signed = [Side(index).sessions.descriptor for index in range(3)]
+    assert known(signed[0]) is known(signed[0])
+    assert len(asked) == 1
+    for data in signed:
+        known(data)
+    assert len(known) == 2
+    known.forget()
+    is_good = False
+    for _ in range(3):
+        with pytest.raises(IdentityError):
+            known(signed[2])
+    assert len(asked) == 6
 
 
 # --- sessions that nobody used -------------------------------------------------------------------

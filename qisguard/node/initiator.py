@@ -25,15 +25,13 @@ from qisguard.node.budget import Budgets
 from qisguard.node.channel import Session
 from qisguard.node.config import NodeConfig
 from qisguard.node.hearsay import Hearsay
+from qisguard.node.known import OpenDescriptor
 from qisguard.node.payer import site_of
 from qisguard.node.transcript import accept_hash, auth_hash, client_ciphers
 from qisguard.outcomes.packet import Verify
 
 COOKIES_MAX = 3
 """Different cookies of one handshake that are answered at a time."""
-
-OpenDescriptor = Callable[[bytes], Descriptor]
-"""Checks a peer's descriptor for this network and day; raises QisguardError."""
 
 Datagrams = list[tuple[bytes, Address]]
 

@@ -22,7 +22,7 @@ from qisguard.node.budget import Budget, Budgets
 from qisguard.node.channel import Session
 from qisguard.node.config import NodeConfig
 from qisguard.node.cookie import Cookies
-from qisguard.node.initiator import OpenDescriptor
+from qisguard.node.known import OpenDescriptor
 from qisguard.node.payer import site_of
 from qisguard.node.transcript import accept_hash, auth_hash, server_ciphers
 from qisguard.outcomes.packet import Verify

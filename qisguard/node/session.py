@@ -27,7 +27,8 @@ from qisguard.identity.puzzle import Draw
 from qisguard.node import wire
 from qisguard.node.channel import COUNTER_MAX, COUNTER_REKEY, Session, nonce_of
 from qisguard.node.config import NodeConfig
-from qisguard.node.initiator import Initiator, OpenDescriptor
+from qisguard.node.initiator import Initiator
+from qisguard.node.known import Known, OpenDescriptor
 from qisguard.node.payer import by_network
 from qisguard.node.responder import Responder
 from qisguard.node.session_table import Organisation, SessionTable
@@ -40,6 +41,8 @@ SERVER_PATIENCE = 1.25
 """The server's side waits that much longer before it renews, so that rarely both do at once."""
 REKEY_PAUSE = 0.125
 """A failed renewal is tried again after this share of ``session_rekey_after``."""
+KNOWN_MAX = 1_024
+"""Descriptors remembered as good, at most 512 bytes each, until the next check."""
 EMPTIES_MAX = 64
 """Empty messages that are answered in one session; a successor needs a handful."""
 
@@ -88,8 +91,9 @@ class Sessions:
         self._config = config
         self._counts = counts
         self._is_current = is_current
-        self._responder = Responder(identity, config, draw, verify, open_descriptor, counts)
-        self._initiator = Initiator(identity, config, draw, verify, open_descriptor, counts)
+        self._known = Known(open_descriptor, KNOWN_MAX)
+        self._responder = Responder(identity, config, draw, verify, self._known, counts)
+        self._initiator = Initiator(identity, config, draw, verify, self._known, counts)
         self._table = SessionTable(config, organisation, counts)
         self._open = self._table.by_name
         self._successors = Successors(config)
@@ -105,6 +109,7 @@ class Sessions:
             **self._table.sizes(),
             "peers in use": len(self._by_peer),
             "successors": len(self._successors),
+            "descriptors": len(self._known),
             **self._responder.sizes(),
             **self._initiator.sizes(),
         }
@@ -198,6 +203,7 @@ class Sessions:
             self.close(session)
         if now >= self._next_check:
             self._next_check = now + CHECK_PERIOD
+            self._known.forget()
             for session in [s for s in self._open.values() if not self._is_current(s.descriptor)]:
                 self.close(session)
                 self._counts["sessions ended by their descriptor"] += 1
