@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from qisguard.errors import IdentityError
 from qisguard.identity.descriptor import Address, Descriptor, open_descriptor
-from qisguard.identity.ids import NodeId
+from qisguard.identity.ids import NodeId, to_bytes
+from qisguard.identity.keys import AUTH_TAG
 from qisguard.node import wire
 from qisguard.node.channel import COUNTER_MAX, COUNTER_REKEY, Session
 from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
@@ -17,6 +19,7 @@ from qisguard.node.known import Known
 from qisguard.node.payer import network_of, site_of
 from qisguard.node.session import EMPTIES_MAX, Opened, Plain
 from qisguard.node.session_table import SESSIONS_PER_PEER_MAX
+from qisguard.node.transcript import auth_hash
 from tests.builders import DAY, NETWORK, address_of, make_identity
 from tests.sides import CLIENT, SERVER, Pair, Side, opened
 
@@ -224,6 +227,46 @@ def test_false_accepts_cost_no_more_signature_checks_than_the_budget_of_an_addre
     assert checks["signatures"] == 10
     pair.client.take(accept.encode(), pair.server.address, 1.0)
     assert pair.is_open
+
+
+@pytest.mark.rule("W-03")
+def test_an_auth_with_every_fault_is_refused_for_the_first_and_so_on() -> None:
+    """Each step mends one fault; what is still wrong comes later in the order of checks."""
+    pair = Pair(NodeConfig(auths_per_second=2))
+    server, client = pair.server, pair.client
+    client.show(seq=5)
+    pair.connect()
+    me, weak = to_bytes(server.identity.id), bytes(32)
+    cookies = server.sessions._responder._cookies
+    older = client.identity.describe(NETWORK, client.address, 4, DAY + 100).signed
+    number = 0
+
+    def refused(now: float, made: float, descriptor: bytes, *, baked: bool, signed: bool) -> str:
+        nonlocal number
+        number += 1
+        nonce = number.to_bytes(16, "big")
+        cookie = cookies.bake(nonce, weak, client.address, made)
+        cookie = cookie if baked else cookie[:8] + bytes(32)
+        auth = wire.Auth(nonce, weak, cookie, b"s" * 8, descriptor, bytes(64))
+        if signed:
+            signature = client.identity.key.sign(AUTH_TAG, auth_hash(me, auth.unsigned()))
+            auth = replace(auth, signature=signature)
+        server.counts.clear()
+        server.take(auth.encode(), client.address, now)
+        (reason,) = server.counts
+        return reason.removeprefix("dropped: ")
+
+    current = client.sessions.descriptor
+    now = 100.0
+    assert refused(now, 80.0, b"x", baked=False, signed=False) == "cookie too old"
+    assert refused(now, now, b"x", baked=False, signed=False) == "cookie of another"
+    assert refused(now, now, b"x", baked=True, signed=False) == "DecodeError"
+    assert refused(now, now, older, baked=True, signed=False) == "older descriptor"
+    assert refused(now, now, b"x", baked=True, signed=False) == "auth budget of an address"
+    now = 200.0
+    assert refused(now, now, current, baked=True, signed=False) == "ProofError"
+    assert refused(now, now, current, baked=True, signed=True) == "unusable ephemeral"
+    assert len(server.sessions) == 1
 
 
 # --- descriptors ---------------------------------------------------------------------------------
