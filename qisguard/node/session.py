@@ -133,10 +133,9 @@ class Sessions:
         ``wait`` is how long the first answer may take, by default ``handshake_timeout``.
         """
         current = self._by_peer.get(peer)
-        if current is not None:
-            pause = REKEY_PAUSE * self._config.session_rekey_after
-            current.rekey_not_before = now + pause
-            proven = proven or current.address == address
+        if current is not None and current.address == address:
+            current.rekey_not_before = now + REKEY_PAUSE * self._config.session_rekey_after
+            proven = True
         started, datagrams = self._initiator.start(
             peer, address, now, proven, wait or self._config.handshake_timeout
         )
