@@ -12,6 +12,7 @@ from tests.strategies import anything, handshakes, of_size, spoken
 
 
 @given(datagram=handshakes)
+@settings(deadline=None)
 def test_handshake_datagrams_round_trip(
     datagram: wire.Hello | wire.Cookie | wire.Auth | wire.Accept,
 ) -> None:
@@ -19,6 +20,7 @@ def test_handshake_datagrams_round_trip(
 
 
 @given(session=of_size(8), counter=st.integers(0, 2**64 - 1), ciphertext=st.binary(min_size=16))
+@settings(deadline=None)
 def test_sealed_datagrams_round_trip(session: bytes, counter: int, ciphertext: bytes) -> None:
     header = wire.seal_header(session, counter)
     sealed = wire.decode(header + ciphertext)
@@ -27,7 +29,7 @@ def test_sealed_datagrams_round_trip(session: bytes, counter: int, ciphertext: b
 
 @pytest.mark.rule("W-01")
 @given(data=st.binary(max_size=DATAGRAM_SIZE + 5))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_give_a_datagram_or_a_decode_error(data: bytes) -> None:
     try:
         datagram = wire.decode(data)
@@ -40,7 +42,7 @@ def test_any_bytes_give_a_datagram_or_a_decode_error(data: bytes) -> None:
 
 
 @given(datagram=handshakes, at=st.integers(0), byte=st.integers(0, 255), cut=st.integers(0, 1200))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_damaged_datagram_gives_a_datagram_or_a_decode_error(
     datagram: wire.Hello | wire.Cookie | wire.Auth | wire.Accept, at: int, byte: int, cut: int
 ) -> None:
@@ -69,13 +71,13 @@ def test_no_answer_to_a_stranger_is_longer_than_a_hello() -> None:
 
 @pytest.mark.rule("W-31")
 @given(message=spoken)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_messages_round_trip(message: messages.Message) -> None:
     assert messages.decode(messages.encode(message)) == message
 
 
 @given(data=st.one_of(st.binary(max_size=200), anything.map(msgspec.msgpack.encode)))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_plaintext_gives_a_message_or_a_decode_error(data: bytes) -> None:
     try:
         message = messages.decode(data)
@@ -86,7 +88,7 @@ def test_any_plaintext_gives_a_message_or_a_decode_error(data: bytes) -> None:
 
 @pytest.mark.parametrize("tag", [*range(9), *range(16, 24)])
 @given(fields=st.lists(anything, max_size=4))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_any_fields_under_a_known_tag_give_a_message_or_a_decode_error(
     tag: int, fields: list[object]
 ) -> None:
