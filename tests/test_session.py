@@ -305,6 +305,7 @@ def test_addresses_of_one_ipv6_network_share_one_budget() -> None:
 
 @pytest.mark.rule("W-23")
 @given(counters=st.lists(st.integers(0, 3 * REPLAY_WINDOW), max_size=60))
+@settings(deadline=None)
 def test_each_counter_is_taken_once_and_only_inside_the_window(counters: list[int]) -> None:
     """Model: the set of everything seen."""
     session = _session()

@@ -254,6 +254,7 @@ def test_a_newcomer_is_served_when_all_buckets_are_taken() -> None:
 
 
 @given(keys=st.lists(st.integers(0, 40), max_size=300), limit=st.integers(1, 8))
+@settings(deadline=None)
 def test_however_names_come_tokens_are_conserved(keys: list[int], limit: int) -> None:
     budgets = Budgets(3.0, limit, burst=5.0)
     granted = sum(budgets.spend(key, index * 0.01) for index, key in enumerate(keys))
