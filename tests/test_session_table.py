@@ -113,6 +113,17 @@ def test_an_identity_with_too_many_sessions_loses_its_own() -> None:
     assert not other.is_closed
 
 
+@pytest.mark.rule("W-27")
+def test_the_session_in_use_is_the_last_that_its_identity_loses() -> None:
+    """The peer may send in another one: the one that we send in can be idle for longest."""
+    table = _table(64)
+    own = [_session(1, n, float(n)) for n in range(SESSIONS_PER_PEER_MAX)]
+    for session in own:
+        table.add(session, session.opened)
+    own[0].in_use = True
+    assert table.add(_session(1, 60, 5.0), 5.0) == [own[1]]
+
+
 class _Model:
     """The same rules by looking at everything every time."""
 
