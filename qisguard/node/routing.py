@@ -226,9 +226,11 @@ class RoutingTable:
     def size(self) -> float:
         """Return the estimated number of nodes in the network, ourselves included.
 
-        The density of the siblings says it; it is never less than what the table holds.
+        The density of the nearest ``siblings`` contacts says it; it is never less than what the
+        table holds. The whole list would say it with a smaller error if it were complete, which
+        it is not: of 200 nodes that had just joined, the median estimate was 46, against 190.
         """
-        return 1.0 + max(len(self._held), self._siblings.population())
+        return 1.0 + max(len(self._held), self._siblings.population(self._config.siblings))
 
     # --- refresh ---------------------------------------------------------------------------------
     def looked_up(self, target: NodeId, now: float) -> None:

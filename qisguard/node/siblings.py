@@ -59,16 +59,20 @@ class SiblingList:
         entered, self._entered = self._entered, set()
         return sorted(entered, key=lambda identifier: identifier ^ self._own)
 
-    def population(self) -> float:
-        """Return how many other nodes there are, estimated from how dense the siblings lie.
+    def population(self, count: int) -> float:
+        """Return how many other nodes there are, estimated from how dense the nearest ones lie.
 
         The m-th smallest of n uniform distances lies at a share d of all ids that is
         Beta(m, n + 1 - m) distributed, so (m - 1) / d is an unbiased estimate of n, with a relative
         error of 1 / sqrt(m - 2) where n is large: order statistics of the uniform distribution
         (David and Nagaraja, 2003, section 2.3); as an estimate of network size, the interval
-        density of Kostoulas et al., NCA 2005. m is the length of the list. Siblings that the list
-        misses make it too low, and identities placed near us too high.
+        density of Kostoulas et al., NCA 2005.
+
+        m is ``count`` or the length of the list, if less. Use no more than a look-up of our own id
+        brings: farther out the list has gaps, and each makes the estimate too low. Identities that
+        were placed near us make it too high.
         """
         if not self._distances:
             return 0.0
-        return (len(self._distances) - 1) * ((1 << ID_BITS) / self._distances[-1])
+        m = min(count, len(self._distances))
+        return (m - 1) * ((1 << ID_BITS) / self._distances[m - 1])
