@@ -1,0 +1,41 @@
+"""What only a mutation showed to be untested; each belongs to one entry of the list."""
+
+import pytest
+from cryptography.exceptions import InvalidTag
+
+from qisguard.identity.ids import placement
+from qisguard.node import messages
+from qisguard.node.channel import bind, nonce_of
+from qisguard.node.lookup import Lookup
+from qisguard.node.routing import Contact
+from tests.builders import make_contact, make_key, make_node, make_stranger
+
+
+def test_hearsay_in_a_look_up_does_not_move_a_contact_that_is_known() -> None:
+    liar, honest = make_contact(1), make_contact(6)
+    lookup = Lookup(make_contact(0).id, [liar, honest], k=4, alpha=1)
+    assert lookup.queries_to_send() == [liar]
+    lookup.handle_nodes(liar.id, [Contact(honest.id, ("192.0.2.66", 666))])
+    assert lookup.queries_to_send() == [honest]
+
+
+def test_a_peer_cannot_answer_what_another_was_asked() -> None:
+    node, asked, other = make_node(0), make_stranger(1), make_stranger(2)
+    for stranger in (asked, other):
+        stranger.say(node, messages.encode(messages.Ping(1)), 0.0)
+    operation = node.find(placement(make_key(0)), 0.0)
+    for number in range(1, 5):
+        other.say(node, messages.encode(messages.Nodes(number, [])), 0.0)
+    assert node.counts["dropped: reply nobody asked for"] == 3, "one of two requests was its own"
+    assert node.is_busy, f"operation {operation} waits for the peer that it asked"
+
+
+def test_session_keys_depend_on_the_transcript_that_both_signed() -> None:
+    keys = (bytes(32), b"\1" * 32)
+    _, sender = bind(keys, b"one transcript")
+    receiver, _ = bind((keys[1], keys[0]), b"one transcript")
+    sealed = sender.encrypt(nonce_of(0), b"hello", None)
+    assert receiver.decrypt(nonce_of(0), sealed, None) == b"hello"
+    elsewhere, _ = bind((keys[1], keys[0]), b"another transcript")
+    with pytest.raises(InvalidTag):
+        elsewhere.decrypt(nonce_of(0), sealed, None)
