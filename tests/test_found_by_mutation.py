@@ -3,12 +3,23 @@
 import pytest
 from cryptography.exceptions import InvalidTag
 
+from qisguard.errors import ProofError
 from qisguard.identity.ids import placement
+from qisguard.identity.keys import verify
 from qisguard.node import messages
 from qisguard.node.channel import bind, nonce_of
 from qisguard.node.lookup import Lookup
+from qisguard.node.record import open_index, open_record
 from qisguard.node.routing import Contact
-from tests.builders import make_contact, make_key, make_node, make_stranger
+from tests.builders import (
+    NETWORK,
+    make_contact,
+    make_identity,
+    make_key,
+    make_node,
+    make_record,
+    make_stranger,
+)
 
 
 def test_hearsay_in_a_look_up_does_not_move_a_contact_that_is_known() -> None:
@@ -39,3 +50,10 @@ def test_session_keys_depend_on_the_transcript_that_both_signed() -> None:
     elsewhere, _ = bind((keys[1], keys[0]), b"another transcript")
     with pytest.raises(InvalidTag):
         elsewhere.decrypt(nonce_of(0), sealed, None)
+
+
+def test_a_provider_record_is_no_index_record_although_both_have_one_form() -> None:
+    data = make_record(make_identity(1)).data
+    assert open_record(data, NETWORK.id, verify).data == data
+    with pytest.raises(ProofError, match="does not verify"):
+        open_index(data, NETWORK.id, verify)
