@@ -11,7 +11,14 @@ from qisguard.identity.ids import NodeId, node_id, placement, to_bytes
 from qisguard.node import sqlite_records
 from qisguard.node.config import NodeConfig
 from qisguard.node.memory_store import MemoryStore
-from qisguard.node.record import IndexRecord, ProviderRecord, open_record, sign_index, sign_record
+from qisguard.node.record import (
+    IndexRecord,
+    ProviderRecord,
+    join_record,
+    open_record,
+    sign_index,
+    sign_record,
+)
 from qisguard.node.shares import Shares
 from qisguard.node.sqlite_store import SqliteStore
 from qisguard.node.store import Store, StoreLimits
@@ -67,8 +74,8 @@ def index(key: bytes, provider: int, *, seq: int = 1, expires: int = 3_600) -> I
 def unsigned(place: NodeId, number: int, expires: int = 3_600) -> ProviderRecord:
     """Return a record in the true encoding with a signature of zeros: stores check none."""
     public = number.to_bytes(4, "big") * 8
-    data = b"\x95\x01\xc4\x20" + to_bytes(place) + b"\xc4\x20" + public
-    return ProviderRecord(place, node_id(public), expires, 1, data + expires.to_bytes(72, "big"))
+    data = join_record(to_bytes(place), public, expires, 1, bytes(64))
+    return ProviderRecord(place, node_id(public), expires, 1, data)
 
 
 def held_providers(store: Store, now: int = 0) -> set[NodeId]:

@@ -233,7 +233,7 @@ def test_a_damaged_file_gives_answers_or_a_store_error_and_nothing_else(path: st
     clean = Path(path).read_bytes()
     rng = draw("damage")
     refused = 0
-    for _ in range(150):
+    for _ in range(60):
         at = int.from_bytes(rng(4), "big") % len(clean)
         damaged = clean[:at] + rng(24) + clean[at + 24 :]
         Path(path).write_bytes(damaged)
@@ -251,4 +251,4 @@ def test_a_damaged_file_gives_answers_or_a_store_error_and_nothing_else(path: st
         except StoreError:
             refused += 1
         opened.close()
-    assert refused > 5
+    assert refused > 3

@@ -103,6 +103,11 @@ def provider_of(data: bytes) -> NodeId:
     return node_id(_decode(data).provider)
 
 
+def join_record(where: bytes, public: bytes, expires: int, seq: int, signature: bytes) -> bytes:
+    """Return the bytes of a record of either kind from its parts; they have one encoding only."""
+    return _ENCODER.encode(_Body(1, where, public, expires, seq)) + signature
+
+
 def _sign(tag: bytes, where: bytes, key: KeyPair, expires: int, seq: int, network: bytes) -> bytes:
     body = _ENCODER.encode(_Body(1, where, key.public, expires, seq))
     return body + key.sign(tag, network + body)

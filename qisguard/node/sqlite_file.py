@@ -33,13 +33,13 @@ create table scopes (id integer primary key, kind integer not null, name blob no
 create unique index scopes_name on scopes (kind, name);
 
 -- Provider records (key is empty) and index records. rank: the first eight bytes of the provider
--- id, shifted to be signed; those who share them are told apart by the public key within data.
--- data: the signed bytes without the place or key, which the row knows already. due: not after
--- expires, so that a refresh touches no index; put right when it comes first.
+-- id, shifted to be signed; those who share them are told apart by the public key. proof: public
+-- key and signature; with the other columns they make the signed bytes, which have one encoding.
+-- due: not after expires, so that a refresh touches no index; put right when it comes first.
 create table records (
   id integer primary key, scope integer not null, key blob not null, rank integer not null,
   grp integer not null, due integer not null, expires integer not null, seq integer not null,
-  data blob not null);
+  proof blob not null);
 create index records_name on records (scope, key, rank);
 create index records_scope on records (scope, grp, due);
 create index records_group on records (grp, due);

@@ -3,24 +3,22 @@
 from collections import Counter
 
 from qisguard.identity.ids import ID_SIZE, node_id, to_bytes
-from qisguard.identity.keys import KEY_SIZE
+from qisguard.identity.keys import KEY_SIZE, SIGNATURE_SIZE
 from qisguard.node import store as rules
-from qisguard.node.record import IndexRecord, ProviderRecord
+from qisguard.node.record import IndexRecord, ProviderRecord, join_record
 from qisguard.node.shares import Shares
 from qisguard.node.sqlite_file import Result, SqliteFile, Values
 from qisguard.node.sqlite_scopes import Groups, Kind, Scope, Scopes
 from qisguard.node.store import StoreLimits
 from qisguard.plugins import Rejected
 
-WHERE = slice(4, 4 + ID_SIZE)
-"""Place or key within the signed bytes, whose deterministic encoding begins with fixed sizes."""
-_KEY_AT = 4 + 2
-"""The provider's public key within what is left of them."""
+_PUBLIC = slice(6 + ID_SIZE, 6 + ID_SIZE + KEY_SIZE)
+"""The provider's public key within the signed bytes, which begin with fields of fixed size."""
 
-_SAME = f"scope = ? and key = ? and rank = ? and substr(data, {_KEY_AT + 1}, {KEY_SIZE}) = ?"
+_SAME = f"scope = ? and key = ? and rank = ? and substr(proof, 1, {KEY_SIZE}) = ?"
 # The index is named: without statistics SQLite prefers that of groups and reads half a group.
 _REFRESH = (
-    f"update records indexed by records_name set expires = ?, seq = ?, data = ? where {_SAME}"
+    f"update records indexed by records_name set expires = ?, seq = ?, proof = ? where {_SAME}"
     " and seq <= ? and grp = ? and due <= ?"
 )
 _IN_SCOPE = "scope = ? and grp = ?"
@@ -55,24 +53,25 @@ class SqliteRecords:
     ) -> Rejected | None:
         """Keep one announcement of scope ``where``, or say why not."""
         self._file.check()
-        expires, seq, data = record.expires, record.seq, record.data
+        expires, seq = record.expires, record.seq
         if expires <= now:
             return rules.EXPIRED
-        if data[WHERE] != (key or where):
+        public, signature = record.data[_PUBLIC], record.data[-SIGNATURE_SIZE:]
+        if join_record(key or where, public, expires, seq, signature) != record.data:
             raise ValueError("record: data is not the encoding that sign_record makes")
-        rest = data[: WHERE.start] + data[WHERE.stop :]
+        proof = public + signature
         rank = _rank(to_bytes(record.provider))
         scope = self._scopes.find(kind, where)
         if scope:
-            same = (scope.number, key, rank, rest[_KEY_AT : _KEY_AT + KEY_SIZE])
+            same = (scope.number, key, rank, public)
             number = self._groups.known(group)
-            if self._file.write(_REFRESH, (expires, seq, rest, *same, seq, number, expires)):
+            if self._file.write(_REFRESH, (expires, seq, proof, *same, seq, number, expires)):
                 return None
             query = f"select id, seq, grp, due from records where {_SAME}"
             if known := self._file.one(query, same):
                 if seq < known[1]:
                     return rules.OLDER_RECORD
-                self._move(known, scope, group, expires, seq, rest)
+                self._move(known, scope, group, expires, seq, proof)
                 return None
         if self._providers[rank] >= self._limits.records_per_provider_max:
             return rules.PROVIDER_FULL
@@ -88,9 +87,9 @@ class SqliteRecords:
         self._providers[rank] += 1
         self.index_count += kind is Kind.INDEX
         self._file.insert(
-            "insert into records (scope, key, rank, grp, due, expires, seq, data)"
+            "insert into records (scope, key, rank, grp, due, expires, seq, proof)"
             " values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (scope.number, key, rank, self._groups.number(group), expires, expires, seq, rest),
+            (scope.number, key, rank, self._groups.number(group), expires, expires, seq, proof),
         )
         return None
 
@@ -100,24 +99,25 @@ class SqliteRecords:
         if scope is None:
             return []
         low = _rank(after[:8].ljust(8, b"\0"))
-        query = (
-            "select rank, data from records where scope = ? and key = x'' and rank {} ?"
-            " and expires > ? order by rank limit ?"
-        )
-        rows = self._file.all(query.format("="), (scope.number, low, now, -1))
+        read = "select rank, proof, expires, seq from records where scope = ? and key = x''"
+        rows = self._file.all(f"{read} and rank = ? and expires > ?", (scope.number, low, now))
         rows = [row for row in rows if _provider(row) > after]
-        rows += self._file.all(query.format(">"), (scope.number, low, now, limit + 1))
-        if len({rank for rank, _ in rows}) < len(rows):
+        rows += self._file.all(
+            f"{read} and rank > ? and expires > ? order by rank limit ?",
+            (scope.number, low, now, limit + 1),
+        )
+        if len({row[0] for row in rows}) < len(rows):
             # Somebody searched for ids that begin alike: 2**32 tries. Their order is exact all the
             # same: everything up to the last rank, by whole ids.
             tied = self._file.all(
-                "select rank, data from records where scope = ? and key = x'' and rank >= ?"
-                " and rank <= ? and expires > ?",
+                f"{read} and rank >= ? and rank <= ? and expires > ?",
                 (scope.number, low, rows[-1][0], now),
             )
             rows = [row for row in sorted(tied, key=_provider) if _provider(row) > after]
-        head = WHERE.start
-        return [data[:head] + place + data[head:] for _, data in rows[:limit]]
+        return [
+            join_record(place, proof[:KEY_SIZE], expires, seq, proof[KEY_SIZE:])
+            for _, proof, expires, seq in rows[:limit]
+        ]
 
     def keys(self, prefix: bytes, after: bytes, limit: int, now: int) -> list[bytes]:
         """Return distinct keys of a prefix, ascending."""
@@ -148,7 +148,7 @@ class SqliteRecords:
         return len(rows)
 
     def _move(
-        self, known: Result, scope: Scope, group: str, expires: int, seq: int, rest: bytes
+        self, known: Result, scope: Scope, group: str, expires: int, seq: int, proof: bytes
     ) -> None:
         """Refresh a record that expires sooner than before or counts for another group."""
         row, _, number, due = known
@@ -157,8 +157,8 @@ class SqliteRecords:
             scope.shares.move(old, group)
         self.all.move(old, group)
         self._file.write(
-            "update records set grp = ?, due = ?, expires = ?, seq = ?, data = ? where id = ?",
-            (self._groups.number(group), min(due, expires), expires, seq, rest, row),
+            "update records set grp = ?, due = ?, expires = ?, seq = ?, proof = ? where id = ?",
+            (self._groups.number(group), min(due, expires), expires, seq, proof, row),
         )
 
     def _make_room(self, scope: Scope | None, key: bytes, group: str) -> int | Rejected | None:
@@ -226,5 +226,5 @@ def _rank(provider: bytes) -> int:
 
 
 def _provider(row: Result) -> bytes:
-    """Return the whole provider id of a row of rank and data."""
-    return to_bytes(node_id(row[1][_KEY_AT : _KEY_AT + KEY_SIZE]))
+    """Return the whole provider id of a row of rank and proof."""
+    return to_bytes(node_id(row[1][:KEY_SIZE]))
