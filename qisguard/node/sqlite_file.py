@@ -164,7 +164,10 @@ class SqliteFile:
     def abandon(self) -> None:
         """Close without committing, as a crash would."""
         self._broken = self._broken or StoreError(f"store {self.path}: closed")
-        self._db.close()
+        try:
+            self._db.close()
+        except _FAILURES as error:
+            raise self._explain(error) from error
 
     def _change(self, query: str, values: Values) -> sqlite3.Cursor:
         self.check()
@@ -186,7 +189,7 @@ class SqliteFile:
                 f"store {self.path}: written by qisguard 0.1.0, whose stores are not taken over: "
                 "move it away, a new one fills from other nodes"
             )
-        if tables and kept != APPLICATION_ID:
+        if kept != APPLICATION_ID and (tables or kept):
             raise StoreError(
                 f"store {self.path}: a database of another application (id {kept}, a store has "
                 f"{APPLICATION_ID}): name another path"
