@@ -51,9 +51,9 @@ def test_both_sides_of_a_cut_find_each_other_within_a_minute_of_its_end(
 
 
 def test_look_ups_and_records_survive_ten_minutes_of_churn(monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = demand("churn", "--nodes 40 --hours 0.17 --pause 10", monkeypatch)
+    trial = demand("churn", "--nodes 16 --hours 0.17 --pause 10 --records 3", monkeypatch)
     assert trial.counts["look-ups"][1] >= 50
-    assert trial.figures["replaced"] >= 10
+    assert trial.figures["replaced"] >= 5
     assert any(note.startswith("warm start") for note in trial.notes)
 
 

@@ -87,8 +87,9 @@ def test_a_datagram_to_nowhere_is_lost() -> None:
         (node,) = await make_crowd(engine, 1, CONFIG)
         nowhere = Contact(make_identity(5).id, address_of(5))
         await engine.finish(engine.act(node, lambda now: [node.join([nowhere], now)]))
-        assert engine.measures()["lost"] == 3
-        assert engine.now() == pytest.approx(3.5)
+        tries = CONFIG.handshake_tries
+        assert engine.measures()["lost"] == tries
+        assert engine.now() >= CONFIG.handshake_timeout * tries
 
     asyncio.run(story())
 

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from qisguard.lab.hops import HopRecorder
 from qisguard.lab.links import Cut, Direction, Latency, Links
 from qisguard.lab.skew import Skew
 from qisguard.lab.virtual import VirtualEngine
-from qisguard.lab.warm import nearest, warm_start
+from qisguard.lab.warm import nearest
 from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
 from qisguard.node.routing import Contact
@@ -107,11 +108,16 @@ def test_a_cut_keeps_both_sides_apart_and_nothing_is_lost_after_it() -> None:
         cut = engine.traffic.counts["cut"]
         assert cut > 0
         for one, other in across:
-            found = await find(engine, nodes[one], nodes[other].me.id)
-            assert found[0] == nodes[other].me
+            node, seed = nodes[one], nodes[other].me
+            await engine.finish(engine.act(node, partial(_join, node, seed)))
+            assert (await find(engine, node, seed.id))[0] == seed
         assert engine.traffic.counts["cut"] == cut
 
     run(story)
+
+
+def _join(node: Node, seed: Contact, now: float) -> list[int]:
+    return [node.join([seed], now)]
 
 
 @pytest.mark.parametrize("direction", [Direction.OUT, Direction.IN])
@@ -185,18 +191,16 @@ def test_a_node_that_restarts_has_its_identity_and_address_and_an_empty_memory()
 def test_timers_of_a_crashed_node_never_fire_in_its_successor() -> None:
     async def story() -> None:
         engine = make_engine(5)
-        seen: list[float] = []
+        seen: list[tuple[float, float]] = []
         first = engine.add(lambda address: make_node(0, address))
         engine.advance(10.0)
         engine.stop(first)
         engine.advance(20.0)
-        watch = engine.restart(first, lambda address: _watching(seen, address))
-        engine.advance(19.5 + 60.0)
-        early = list(seen)
-        engine.advance(200.0)
-        assert len(seen) - len(early) >= 2
-        assert all(time > 20.0 for time in seen)
+        watch = engine.restart(first, partial(_watching, engine, seen, 0))
         assert watch.me == first.me
+        engine.advance(200.0)
+        assert seen
+        assert all(at >= 20.0 for at, _ in seen)
 
     run(story)
 
@@ -251,37 +255,42 @@ def test_an_impossible_clock_is_refused(
 
 
 def test_the_engine_gives_each_node_its_own_time_and_wakes_it_by_it() -> None:
-    async def story() -> None:
-        engine = VirtualEngine(1, CLOCK, Links())
-        seen: dict[int, list[float]] = {0: [], 1: [], 2: []}
-        nodes = [engine.add(lambda a, n=n: _watching(seen[n], a, n)) for n in range(3)]  # type: ignore[misc]
-        engine.set_clock(nodes[1], Skew(offset=1_000.0))
-        engine.set_clock(nodes[2], Skew(rate=2.0, steps=((400.0, -200.0),)))
-        engine.advance(1_000.0)
-        assert seen[0] == pytest.approx([60.0 * n for n in range(1, 17)], abs=0.01)
-        assert seen[1][0] == pytest.approx(1_000.0)
-        assert len(seen[1]) == pytest.approx(17, abs=1)
-        assert len(seen[2]) == pytest.approx((2 * 1_000.0 - 200.0) / 60.0, abs=1)
-        assert seen[2] == sorted(seen[2])
-
-    run(story)
+    engine = VirtualEngine(1, CLOCK, Links())
+    wrong = [Skew(), Skew(offset=1_000.0), Skew(rate=2.0, steps=((400.0, -200.0),))]
+    seen: list[list[tuple[float, float]]] = [[], [], []]
+    for number, skew in enumerate(wrong):
+        node = engine.add(partial(_watching, engine, seen[number], number))
+        if number:
+            engine.set_clock(node, skew)
+    engine.advance(1_000.0)
+    for skew, times in zip(wrong, seen, strict=True):
+        assert times == sorted(times)
+        assert all(shown == pytest.approx(skew.read(at)) for at, shown in times)
+    checkpoints = [{round(shown) for _, shown in times} for times in seen]
+    assert checkpoints[0] >= set(range(60, 1_000, 60))
+    assert checkpoints[1] >= set(range(1_060, 2_000, 60))
+    assert checkpoints[2] >= set(range(60, 1_800, 60))
+    assert not any(401.0 < at < 499.0 for at, _ in seen[2])  # it stands still
 
 
 class _Watching(Node):
-    """A real node that writes down when its timer was called."""
+    """A real node that writes down when its timer was called, by the engine and by its clock."""
 
-    seen: list[float]
+    engine: VirtualEngine
+    seen: list[tuple[float, float]]
 
     def handle_timer(self, now: float) -> None:
-        self.seen.append(now)
+        self.seen.append((self.engine.now(), now))
         super().handle_timer(now)
 
 
-def _watching(seen: list[float], address: Address, number: int = 0) -> _Watching:
+def _watching(
+    engine: VirtualEngine, seen: list[tuple[float, float]], number: int, address: Address
+) -> Node:
     node = make_node(number, address)
     node.__class__ = _Watching
     assert isinstance(node, _Watching)
-    node.seen = seen
+    node.engine, node.seen = engine, seen
     return node
 
 
@@ -328,12 +337,6 @@ def test_a_warm_table_holds_k_of_each_bucket_or_all_there_are_and_only_members()
             assert held >= min(size, 5)
 
 
-def test_what_a_table_refuses_is_not_counted_as_entered() -> None:
-    crowd = Crowd.make(3, Links(), CONFIG)
-    crowd.warm(30)
-    assert warm_start([crowd.nodes[0]], random.Random(1), 0.0) == 0
-
-
 # --- hops ---------------------------------------------------------------------------------------
 def test_hops_count_how_many_replies_deep_a_contact_was_named() -> None:
     async def story() -> None:
@@ -344,11 +347,14 @@ def test_hops_count_how_many_replies_deep_a_contact_was_named() -> None:
             node.table.heard_from(known.me, 0.0)
             node.corrupt(recorder)
         nodes[3].corrupt(recorder)
+        recorder.begin(nodes[0], nodes[3].me.id)
         found = await find(engine, nodes[0], nodes[3].me.id)
         assert found[0] == nodes[3].me
         assert recorder.take(nodes[0].me.id, nodes[3].me.id, nodes[3].me.id) == 3
         assert recorder.requests == 3
-        assert recorder.take(nodes[0].me.id, nodes[3].me.id, nodes[0].me.id) == 0
+        for stranger, hops in [(nodes[0].me.id, 0), (NodeId(5), None)]:
+            recorder.begin(nodes[0], NodeId(1))
+            assert recorder.take(nodes[0].me.id, NodeId(1), stranger) == hops
 
     run(story)
 

@@ -25,15 +25,14 @@ import random
 import sys
 from dataclasses import dataclass, field
 
-from trial import Experiment, Trial, at_least, mean, measure, parser_of, quantile
+from trial import Experiment, Trial, at_least, mean, measure, parser_of, quantile, settings
 
 from qisguard.identity.ids import NodeId
 from qisguard.lab.crowd import FIRST_DAY, Crowd, Score, crowd_packet
 from qisguard.lab.engine import Handle
 from qisguard.lab.links import Links
-from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
-from qisguard.node.operations import Retrieved
+from qisguard.node.reading import Retrieved
 
 SCRIPT = "churn.py"
 STAYING = 4
@@ -133,7 +132,7 @@ class Churn:
 
 def churn(options: argparse.Namespace, seed: int) -> Trial:
     """Run one seed."""
-    config = NodeConfig(k=options.k, replica_count=options.replicas)
+    config = settings(options)
     crowd = Crowd.make(seed, Links(loss_ratio=options.loss), config)
     return asyncio.run(_churn(crowd, options, seed))
 
@@ -234,8 +233,6 @@ def experiment(arguments: list[str]) -> tuple[Experiment, argparse.Namespace]:
         "--pause", type=at_least(0.1, float), default=5.0, help="seconds between look-ups"
     )
     parser.add_argument("--records", type=at_least(1), default=20)
-    parser.add_argument("--k", type=at_least(1), default=20)
-    parser.add_argument("--replicas", type=int, default=20)
     parser.add_argument("--loss", type=float, default=0.0)
     parser.add_argument("--cold", action="store_true", help="join one after the other instead")
     options = parser.parse_args(arguments)

@@ -22,11 +22,10 @@ import sys
 import time
 from pathlib import Path
 
-from trial import Experiment, Trial, at_least, mean, measure, parser_of, quantile
+from trial import Experiment, Trial, at_least, mean, measure, parser_of, quantile, settings
 
 from qisguard.identity.ids import NodeId
 from qisguard.lab.crowd import Crowd
-from qisguard.lab.hops import HopRecorder
 from qisguard.lab.links import Links
 from qisguard.node.config import NodeConfig
 
@@ -39,7 +38,10 @@ def scale(options: argparse.Namespace, seed: int) -> Trial:
     for count in options.nodes:
         words = f"--nodes {count} --look-ups {options.look_ups} --seed {seed} --inside"
         done = subprocess.run(
-            [sys.executable, __file__, *words.split()], capture_output=True, text=True, check=True
+            [sys.executable, __file__, *words.split(), "--set", *options.set],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         one = json.loads(done.stdout)
         trial.counts["look-ups"] = tuple(
@@ -52,15 +54,14 @@ def scale(options: argparse.Namespace, seed: int) -> Trial:
     return trial
 
 
-async def measure_one(count: int, look_ups: int, seed: int) -> dict[str, object]:
+async def measure_one(
+    config: NodeConfig, count: int, look_ups: int, seed: int
+) -> dict[str, object]:
     """Return the figures of one size."""
     before = rss()
     started = time.perf_counter()
-    crowd = Crowd.make(seed, Links(), NodeConfig())
+    crowd = Crowd.make(seed, Links(), config)
     entries = crowd.warm(count)
-    recorder = HopRecorder()
-    for node in crowd.nodes:
-        node.corrupt(recorder)
     starting = time.perf_counter() - started
     gc.collect()
     held = rss() - before
@@ -68,25 +69,23 @@ async def measure_one(count: int, look_ups: int, seed: int) -> dict[str, object]
     figures: dict[str, float] = {"start s": round(starting, 2)}
     good = 0
     for half in ("first", "second"):
-        hops, seconds, recall = [], [], []
-        sent, recorder.requests = crowd.engine.measures()["datagrams"], 0
+        scores = []
+        sent = crowd.engine.measures()["datagrams"]
         started = time.perf_counter()
         for _ in range(look_ups // 2):
             node, target = rng.choice(crowd.nodes), NodeId(rng.getrandbits(256))
             score = await crowd.look_up(node, target)
             good += score.succeeded
-            seconds.append(score.seconds)
-            recall.append(score.recall_ratio)
-            hops.append(recorder.take(node.me.id, target, crowd.closest(target)[0]))
+            scores.append(score)
         spent = time.perf_counter() - started
         each = 1 / (look_ups // 2)
         figures |= {
             f"{half}: look-ups/s": round((look_ups // 2) / spent, 1),
-            f"{half}: hops": round(mean(hops), 2),
-            f"{half}: requests": round(recorder.requests * each, 1),
+            f"{half}: hops": round(mean([score.hops for score in scores]), 2),
+            f"{half}: requests": round(mean([score.requests for score in scores]), 1),
             f"{half}: datagrams": round((crowd.engine.measures()["datagrams"] - sent) * each, 1),
-            f"{half}: virtual s": round(quantile(seconds, 0.5), 3),
-            f"{half}: recall": round(mean(recall), 4),
+            f"{half}: virtual s": round(quantile([score.seconds for score in scores], 0.5), 3),
+            f"{half}: recall": round(mean([score.recall_ratio for score in scores]), 4),
         }
     figures |= {
         "contacts": round(mean([len(node.table) for node in crowd.nodes]), 1),
@@ -125,6 +124,7 @@ def experiment(arguments: list[str]) -> tuple[Experiment, argparse.Namespace]:
 if __name__ == "__main__":
     made, given = experiment(sys.argv[1:])
     if given.inside:
-        print(json.dumps(asyncio.run(measure_one(given.nodes[0], given.look_ups, given.seed))))
+        one = measure_one(settings(given), given.nodes[0], given.look_ups, given.seed)
+        print(json.dumps(asyncio.run(one)))
         sys.exit(0)
     sys.exit(measure(made, given))

@@ -14,13 +14,16 @@ import platform
 import shlex
 import sys
 import time
+import tomllib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qisguard.exits import Exit
+from qisguard.fill import fill
 from qisguard.lab.statistics import wilson
+from qisguard.node.config import NodeConfig
 
 
 class MissedError(AssertionError):
@@ -69,7 +72,9 @@ class Experiment:
                 continue
             flag = action.option_strings[:1]
             values = value if isinstance(value, list) else [] if value is True else [value]
-            words += [*flag, *map(str, values)]
+            made = [*flag, *map(str, values)]
+            words[4:4] = made if not flag else []  # what has no flag goes first
+            words += made if flag else []
         words += ["--seed", str(seed), "--seeds", "1"]
         if digest:
             words += ["--digest", digest]
@@ -119,8 +124,17 @@ def parser_of(doc: str) -> argparse.ArgumentParser:
         "--seeds", type=at_least(0), default=1, help="how many seeds, one after the other"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of every node"
+    )
     parser.add_argument("--digest", default="", help="fail unless the only seed has this digest")
     return parser
+
+
+def settings(options: argparse.Namespace, **defaults: object) -> NodeConfig:
+    """Return the configuration of every node: ``defaults`` and what ``--set`` says over them."""
+    table = tomllib.loads("\n".join(options.set))
+    return fill(NodeConfig, {**defaults, **table}, "--set")
 
 
 def measure(experiment: Experiment, options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from qisguard.node.checks import Checks, memoised
 from qisguard.node.config import NodeConfig
 from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
+from qisguard.node.operations import Found
 from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Clock
@@ -73,13 +73,16 @@ class Score:
 
     ``found_closest``: it returned the live node that is closest to the target. ``recall_ratio``:
     the share of the k closest live nodes that it returned. It ``succeeded`` when it found the
-    closest and at least half of the k closest. ``seconds`` are engine time.
+    closest and at least half of the k closest. ``seconds`` are engine time, ``dead_ratio`` is the
+    share of what it returned that was not running, ``hops`` and ``requests`` the node counted.
     """
 
     found_closest: bool
     recall_ratio: float
     seconds: float
     dead_ratio: float = 0.0
+    hops: int = 0
+    requests: int = 0
 
     @property
     def succeeded(self) -> bool:
@@ -101,10 +104,15 @@ class Crowd:
 
     @classmethod
     def make(
-        cls, seed: int, links: Links, config: NodeConfig, *, start: float = 0.0, first_day: int = 0
+        cls,
+        seed: int,
+        links: Links,
+        config: NodeConfig,
+        *,
+        clock: Clock = Clock(FIRST_DAY),  # noqa: B008 frozen, so one default serves all
+        start: float = 0.0,
     ) -> "Crowd":
         """Return a crowd of nobody; ``start`` is where engine time begins, in seconds."""
-        clock = Clock(first_day or FIRST_DAY)
         return cls(VirtualEngine(seed, clock, links, start=start), config, seed)
 
     # --- who is there ----------------------------------------------------------------------------
@@ -149,7 +157,7 @@ class Crowd:
         """Add ``count`` nodes with tables filled from global knowledge; return the entries made."""
         nodes = [self.add() for _ in range(count)]
         for node in nodes:
-            node.bootstraps = [other.me for other in self.nodes[:SEEDS] if other is not node]
+            node.bootstraps[:] = [other.me for other in self.nodes[:SEEDS] if other is not node]
         rng = random.Random(f"warm {self.seed}")
         return warm_start(self.running(), rng, self.engine.now(), nodes)
 
@@ -177,7 +185,7 @@ class Crowd:
         self, found: object, target: NodeId, seconds: float, among: Sequence[Node] | None = None
     ) -> Score:
         """Return the score of what a look-up ended with; a node that crashed found nothing."""
-        contacts: list[Contact] = found if isinstance(found, list) else []
+        contacts = found.contacts if isinstance(found, Found) else ()
         truth = self.closest(target, among)
         got = {contact.id for contact in contacts}
         dead = sum(not self.is_live(identifier) for identifier in got)
@@ -186,11 +194,14 @@ class Crowd:
             sum(identifier in got for identifier in truth) / max(len(truth), 1),
             seconds,
             dead / max(len(got), 1),
+            found.hops if isinstance(found, Found) else 0,
+            found.message_count if isinstance(found, Found) else 0,
         )
 
     def _node(self, number: int, address: Address, skew: Skew | None) -> Node:
         life = self._lives[number] = self._lives.get(number, 0) + 1
         config = self.config
+        now = self.engine.now() if skew is None else skew.read(self.engine.now())
         return Node(
             crowd_identity(number),
             crowd_network(),
@@ -200,4 +211,5 @@ class Crowd:
             draw=random.Random(f"node {self.seed} {number} {life}").randbytes,
             store=MemoryStore(StoreLimits(config.packets_per_key_max, config.sequence_jump_max)),
             checks=self.checks,
+            now=now,
         )

@@ -19,18 +19,20 @@ from qisguard.node.routing import Contact
 def warm_start(
     nodes: Sequence[Node], rng: random.Random, now: float, only: Sequence[Node] | None = None
 ) -> int:
-    """Fill the tables of ``nodes`` (or of ``only`` some) with each other; return the entries made.
+    """Fill the tables of ``nodes`` (or ``only`` some) with each other; return how much they hold.
 
-    The rules of admission hold: what a table refuses is not in it, and not counted.
+    The rules of admission hold: what a table refuses is not in it.
     """
     contacts = sorted((node.me for node in nodes), key=lambda contact: contact.id)
     ids = [contact.id for contact in contacts]
-    taken = 0
-    for node in nodes if only is None else only:
+    filled = nodes if only is None else only
+    for node in filled:
         chosen = _choose(contacts, ids, node, rng)
         rng.shuffle(chosen)
-        taken += sum(node.table.heard_from(contact, now) is None for contact in chosen)
-    return taken
+        for contact in chosen:
+            node.table.heard_from(contact, now)
+        node.table.take_new_siblings()  # nobody is new: there is nothing to hand over to them
+    return sum(len(node.table) for node in filled)
 
 
 def nearest(ids: Sequence[NodeId], target: NodeId, count: int) -> list[NodeId]:
