@@ -3,19 +3,19 @@
 28 nodes with the same identities join one after the other (k = 6), 30 look-ups of the same targets
 from the same nodes, 12 packets are published and retrieved. Nothing is lost on either engine.
 
-Measured over seeds 1 to 24, means over a run's look-ups (Python 3.11, two-core Linux):
+Measured over seeds 1 to 24, means over a run's look-ups (Python 3.11, two-core Linux, busy):
 
 | | virtual | live | live - virtual: mean, sd, extremes | allowed here |
 |---|---:|---:|---|---:|
-| hops | 1.382 | 1.383 | +0.001, 0.007, 0 to +0.033 | 0.1 |
-| requests | 6.726 | 6.706 | -0.021, 0.032, -0.067 to +0.033 | 0.25 |
-| datagrams | 22.57 | 22.52 | -0.05, 0.13, -0.27 to +0.33 | 1.0 |
-| contacts in a table | 15.795 | 15.784 | -0.010, 0.025, -0.071 to 0 | 0.25 |
+| hops, whatever the order of replies | 1.326 | 1.326 | the same in every seed | 0.1 |
+| requests | 6.658 | 6.631 | -0.028, 0.054, -0.267 to 0 | 0.8 |
+| datagrams | 22.43 | 22.36 | -0.07, 0.12, -0.53 to 0 | 1.6 |
+| contacts in a table | 18.262 | 18.253 | -0.009, 0.024, -0.071 to 0 | 0.25 |
 | closest found, of 30; recall | 30; 1.0 | 30; 1.0 | the same in every seed | 0 |
 | acknowledgements; retrieved | 48; 12 | 48; 12 | the same in every seed | 0 |
 
-What is allowed is three times the largest difference seen or more, because a machine that is busy
-makes sockets late, which repeats requests. Run this file as a program to measure again:
+What is allowed is three times the largest difference seen, because a machine that is busy makes
+sockets late, which repeats requests. Run this file as a program to measure again:
 
     uv run python -m tests.test_agreement 24
 """
@@ -30,13 +30,13 @@ import pytest
 
 from qisguard.identity.ids import NodeId
 from qisguard.lab.engine import Engine
-from qisguard.lab.hops import HopRecorder
 from qisguard.lab.links import Links
 from qisguard.lab.live import LiveEngine
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
 from tests.builders import CLOCK, find, make_node, make_packet, publish, retrieve
+from tests.hops import HopRecorder
 
 NODES = 28
 LOOK_UPS = 30
@@ -50,8 +50,8 @@ CONFIG = NodeConfig(
 )
 ALLOWED = {
     "hops": 0.1,
-    "requests": 0.25,
-    "datagrams": 1.0,
+    "requests": 0.8,
+    "datagrams": 1.6,
     "contacts": 0.25,
     "closest_found": 0,
     "recall": 0,
