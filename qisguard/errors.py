@@ -51,3 +51,9 @@ class TrailError(QisguardError):
     """A trail that cannot be opened, appended to or read."""
 
     code = "QE-600"
+
+
+class ServiceError(QisguardError):
+    """A running node that cannot be reached, or that refuses what a command asks of it."""
+
+    code = "QE-800"

@@ -164,7 +164,8 @@ def test_no_attack_and_no_defence_can_open_a_socket_or_start_a_process(path: Pat
 
 
 def test_only_the_transport_imports_sockets_and_event_loops() -> None:
-    core = [p for p in _modules("qisguard") if not p.is_relative_to(ROOT / "qisguard" / "lab")]
+    above = [ROOT / "qisguard" / name for name in ("lab", "service")]
+    core = [p for p in _modules("qisguard") if not any(p.is_relative_to(a) for a in above)]
     core += _modules("attacks", "defenses", "audit", "reports")
     users = {p.relative_to(ROOT).parts[:2] for p in core if _imports(p) & {"socket", "asyncio"}}
     assert users == {("qisguard", "transport")}
@@ -175,4 +176,12 @@ def test_in_the_laboratory_only_the_engine_and_the_runs_have_an_event_loop() -> 
     assert {name: used for name, used in users.items() if used} == {
         "live.py": {"asyncio"},
         "runs.py": {"asyncio"},
+    }
+
+
+def test_in_the_service_nothing_but_hosts_has_an_event_loop_and_nothing_has_sockets() -> None:
+    users = {p.name: _imports(p) & {"socket", "asyncio"} for p in _modules("qisguard/service")}
+    assert {name: used for name, used in users.items() if used} == {
+        "host.py": {"asyncio"},
+        "running.py": {"asyncio"},
     }

@@ -14,6 +14,10 @@ from qisguard import __version__
 from qisguard.cli.audit import audit
 from qisguard.cli.demo import demo
 from qisguard.cli.identity import app as identity
+from qisguard.cli.net import app as net_app
+from qisguard.cli.node import app as node_app
+from qisguard.cli.publish import publish
+from qisguard.cli.query import query
 from qisguard.errors import QisguardError
 from qisguard.exits import Exit
 
@@ -31,6 +35,10 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("audit")(audit)
 app.add_typer(identity, name="id")
+app.command("publish")(publish)
+app.command("query")(query)
+app.add_typer(node_app, name="node")
+app.add_typer(net_app, name="net")
 
 
 def _version(wanted: bool) -> None:
@@ -79,6 +87,13 @@ def main() -> None:
 
 def _command() -> str:
     """Return the command that was typed, for the hint."""
-    known = {command.name for command in app.registered_commands}
-    known |= {group.name for group in app.registered_groups}
-    return next((f"{word} " for word in sys.argv[1:] if word in known), "")
+    words = sys.argv[1:]
+    for command in app.registered_commands:
+        if command.name in words:
+            return f"{command.name} "
+    for group in app.registered_groups:
+        if group.name in words and group.typer_instance:
+            inner = {command.name for command in group.typer_instance.registered_commands}
+            second = next((f"{word} " for word in words if word in inner), "")
+            return f"{group.name} {second}"
+    return ""

@@ -164,10 +164,12 @@ class Node:
         around = self._around(now)
         by_key: dict[bytes, list[bytes]] = {}
         day = self.clock.day(now)
+        logged = {own for key in {p.key for p in packets} for own in self._store.own(key, day)}
         for packet in packets:
             by_key.setdefault(packet.key, []).append(packet.data)
             self._store.keep_own(packet)
-            if self._trail:
+            if self._trail and packet.data not in logged:  # a log never repeats itself
+                logged.add(packet.data)
                 self._trail.append(entries.publish(day, packet.data), [packet.data])
         if self.config.announces_keys:
             for prefix in sorted({key[0] for key in by_key}):

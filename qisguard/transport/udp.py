@@ -18,6 +18,8 @@ from qisguard.plugins import Endpoint
 DRAIN_MAX = 64
 """Datagrams taken for one wake-up and one flush: group commit, and no node starves the others."""
 BUFFER_SIZE = 4 << 20
+TIMER_MIN = 0.001
+"""Seconds to the next timer at least: one that is always due must not stop everything else."""
 
 
 @lru_cache(maxsize=4_096)
@@ -29,15 +31,47 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def open_socket(host: str, allow: Callable[[str], bool]) -> socket.socket:
-    """Return a non-blocking UDP socket on a free port; raise ScenarioError where not allowed."""
+def reachable_from(host: str) -> Callable[[str], bool]:
+    """Return which hosts a node that listens on ``host`` may send to, whatever a peer says.
+
+    On loopback: loopback alone. Elsewhere: neither this machine's own services, nor everybody on a
+    link at once (multicast, broadcast), nor addresses that stand for none.
+    """
+    if is_loopback(host):
+        return is_loopback
+    return is_unicast
+
+
+@lru_cache(maxsize=4_096)
+def is_unicast(host: str) -> bool:
+    """Return whether an IP address in text form is one other machine's."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return is_unicast(str(address.ipv4_mapped))
+    nowhere = address.is_unspecified or address.is_loopback or address.is_multicast
+    return not nowhere and host != "255.255.255.255"
+
+
+def open_socket(host: str, allow: Callable[[str], bool], port: int = 0) -> socket.socket:
+    """Return a non-blocking UDP socket, on a free port unless one is named.
+
+    Raises:
+        ScenarioError: not allowed, in use, or not an address of this machine.
+    """
     if not allow(host):
         raise ScenarioError(f"address {host}: refused, attacks and laboratories stay on loopback")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
-    sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_SIZE)
-    sock.bind((host, 0))
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_SIZE)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise ScenarioError(f"UDP address {host} port {port}: {error.strerror}") from None
     return sock
 
 
@@ -67,7 +101,14 @@ class UdpDriver:
 
     def pump(self) -> None:
         """Make durable, send what is pending, set the timer; call after touching the endpoint."""
-        self._endpoint.flush()
+        try:
+            self._endpoint.flush()
+            self._send()
+        finally:
+            self._set_timer()
+        self._after()
+
+    def _send(self) -> None:
         for effect in self._endpoint.effects():
             if not self._allow(effect.to[0]):
                 self.refused += 1
@@ -77,14 +118,15 @@ class UdpDriver:
                 self.sent += 1
             except OSError:
                 self.lost += 1
+
+    def _set_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
         wanted = self._endpoint.next_timer()
         if wanted is not None:
-            delay = max(wanted - self._clock(), 0.0)
+            delay = max(wanted - self._clock(), TIMER_MIN)
             self._timer = self._loop.call_later(delay, self._due)
-        self._after()
 
     def close(self) -> None:
         """Stop listening and forget the timer."""
@@ -95,8 +137,10 @@ class UdpDriver:
 
     def _due(self) -> None:
         self._timer = None
-        self._endpoint.handle_timer(self._clock())
-        self.pump()
+        try:
+            self._endpoint.handle_timer(self._clock())
+        finally:  # a fault in one timer must not be the last one
+            self.pump()
 
     def _readable(self) -> None:
         for _ in range(DRAIN_MAX):

@@ -1,0 +1,176 @@
+"""From a configuration to what a node is made of: network, identity, defences, store, trail."""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from qisguard.errors import QisguardError, RecordError, ScenarioError
+from qisguard.fill import nearest
+from qisguard.identity.descriptor import Identity
+from qisguard.identity.network import Network, open_network
+from qisguard.identity.roster import Roster, open_roster
+from qisguard.node.config import NodeConfig
+from qisguard.node.sqlite_store import SqliteStore
+from qisguard.node.store import StoreLimits
+from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.template import Template, open_template
+from qisguard.plugins import Accepts, Card, Defense, Rejected
+from qisguard.service import identities
+from qisguard.service.config import ServiceConfig
+from qisguard.trail.checkpoint import origin_of
+from qisguard.trail.files import FolderFiles
+from qisguard.trail.log import Trail
+
+FILE_SIZE_MAX = 4 << 20
+STORE = "store.sqlite"
+TRAIL = "trail"
+TRAIL_STATE = "trail-state"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a node is made of, less what lies in its state folder."""
+
+    network: Network
+    roster: Roster | None
+    identity: Identity
+    defenses: tuple[Defense, ...]
+    limits: NodeConfig
+
+
+def open_parts(config: ServiceConfig) -> Parts:
+    """Return the parts of a node; raise QisguardError naming the file that does not hold."""
+    network = open_network_file(config)
+    roster = open_roster_file(config, network)
+    templates = [open_named_template(name, config.path.parent) for name in config.node.templates]
+    defenses = make_defenses(config, roster, templates)
+    identity = identities.load(config.node.identity, network)
+    return Parts(network, roster, identity, defenses, tune_limits(config, defenses))
+
+
+def open_network_file(config: ServiceConfig) -> Network:
+    """Return the network that the configured authority signed."""
+    data = read_file(config.node.network, "node.network")
+    try:
+        return open_network(data, config.authority)
+    except QisguardError as error:
+        raise type(error)(f"node.network {config.node.network}: {error}") from None
+
+
+def open_roster_file(config: ServiceConfig, network: Network) -> Roster | None:
+    """Return the roster that the configured authority signed, or None in an open network."""
+    if config.node.roster is None:
+        return None
+    data = read_file(config.node.roster, "node.roster")
+    try:
+        return open_roster(data, network.id, config.authority)
+    except QisguardError as error:
+        raise type(error)(f"node.roster {config.node.roster}: {error}") from None
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """Return a file's bytes; raise ScenarioError when it cannot be read or is too long."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_SIZE_MAX + 1)
+    except OSError as error:
+        raise ScenarioError(f"{what} {path}: {error.strerror}") from None
+    if len(data) > FILE_SIZE_MAX:
+        raise ScenarioError(f"{what} {path}: more than {FILE_SIZE_MAX} bytes")
+    return data
+
+
+def open_named_template(name: str, base: Path) -> Template:
+    """Return a packaged template by name, or the one in a file: a name with a slash or ``.toml``.
+
+    A relative path is relative to ``base``.
+
+    Raises:
+        ScenarioError: there is no such template or file.
+        RecordError: the file is no template.
+    """
+    if "/" in name or name.endswith(".toml"):
+        path = base / Path(name).expanduser()
+        try:
+            return open_template(read_file(path, "template"))
+        except RecordError as error:
+            raise RecordError(f"{path}: {error}") from None
+    folder = resources.files("qisguard").joinpath("scenarios", "templates")
+    known = sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+    if name not in known:
+        raise ScenarioError(f"template {name!r}: unknown{nearest(name, known)}")
+    return open_template(folder.joinpath(f"{name}.toml").read_bytes())
+
+
+@dataclass(frozen=True)
+class EachTemplate:
+    """``structure`` for a node that serves several templates: each judges its own packets."""
+
+    by_id: dict[str, Accepts]
+    card: Card
+
+    def accept(
+        self, packet: OutcomePacket, held: OutcomePacket | None, today: int
+    ) -> Rejected | None:
+        """Return what the packet breaks in its own template; refuse any other template."""
+        rule = self.by_id.get(packet.body.tpl)
+        if rule is None:
+            return Rejected("structure: another template")
+        return rule.accept(packet, held, today)
+
+
+def make_defenses(
+    config: ServiceConfig, roster: Roster | None, templates: list[Template]
+) -> tuple[Defense, ...]:
+    """Return the configured defences in order, with their default parameters."""
+    if not config.node.defenses:
+        return ()
+    from qisguard.defenses import DEFENSES  # loads NumPy: a node without defences goes without it
+
+    made: list[Defense] = []
+    for name in config.node.defenses:
+        kind = DEFENSES[name]
+        if name == "roster_routing":
+            made.append(kind(roster))
+        elif name == "structure" and len(templates) > 1:
+            by_id = {template.id: kind(template) for template in templates}
+            made.append(EachTemplate(by_id, kind.card))
+        elif name == "structure":
+            made.append(kind(templates[0]))
+        else:
+            made.append(kind())
+    return tuple(made)
+
+
+def tune_limits(config: ServiceConfig, defenses: tuple[Defense, ...]) -> NodeConfig:
+    """Return the limits as the defences tune them."""
+    if not defenses:
+        return config.limits
+    from qisguard.outcomes.synthesis import SynthesisConfig  # loads SciPy
+    from qisguard.plugins import Settings, Tunes
+
+    settings = Settings(config.limits, SynthesisConfig())
+    for defense in defenses:
+        if isinstance(defense, Tunes):
+            settings = defense.tune(settings)
+    return settings.node
+
+
+def open_store(config: ServiceConfig, limits: NodeConfig) -> SqliteStore:
+    """Return the store in the state folder."""
+    return SqliteStore(str(config.node.state / STORE), StoreLimits.of(limits))
+
+
+def open_trail(config: ServiceConfig, parts: Parts) -> Trail | None:
+    """Return the trail in the state folder, started or recovered; None where none is kept."""
+    if not config.node.trail:
+        return None
+    public = FolderFiles(config.node.state / TRAIL)
+    state = FolderFiles(config.node.state / TRAIL_STATE)
+    origin = origin_of(parts.network.id, parts.identity.id)
+    start = Trail.open if Trail.exists(state) else Trail.create
+    return start(public, state, origin, parts.identity.log)
