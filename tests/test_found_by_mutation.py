@@ -2,15 +2,17 @@
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from nacl.bindings import crypto_kx_seed_keypair
 
 from qisguard.errors import ProofError
 from qisguard.identity.ids import placement
 from qisguard.identity.keys import verify
 from qisguard.node import messages
-from qisguard.node.channel import bind, nonce_of
+from qisguard.node.channel import nonce_of
 from qisguard.node.lookup import Lookup
 from qisguard.node.record import open_index, open_record
 from qisguard.node.routing import Contact
+from qisguard.node.transcript import client_ciphers, server_ciphers
 from tests.builders import (
     NETWORK,
     make_contact,
@@ -24,7 +26,7 @@ from tests.builders import (
 
 def test_hearsay_in_a_look_up_does_not_move_a_contact_that_is_known() -> None:
     liar, honest = make_contact(1), make_contact(6)
-    lookup = Lookup(make_contact(0).id, [liar, honest], k=4, alpha=1)
+    lookup = Lookup(make_contact(0).id, [liar, honest], count=4, alpha=1)
     assert lookup.queries_to_send() == [liar]
     lookup.handle_nodes(liar.id, [Contact(honest.id, ("192.0.2.66", 666))])
     assert lookup.queries_to_send() == [honest]
@@ -42,12 +44,12 @@ def test_a_peer_cannot_answer_what_another_was_asked() -> None:
 
 
 def test_session_keys_depend_on_the_transcript_that_both_signed() -> None:
-    keys = (bytes(32), b"\1" * 32)
-    _, sender = bind(keys, b"one transcript")
-    receiver, _ = bind((keys[1], keys[0]), b"one transcript")
+    (public, secret), (server, hidden) = (crypto_kx_seed_keypair(bytes([n]) * 32) for n in (1, 2))
+    _, sender = client_ciphers(public, secret, server, b"one transcript")
+    receiver, _ = server_ciphers(server, hidden, public, b"one transcript")
     sealed = sender.encrypt(nonce_of(0), b"hello", None)
     assert receiver.decrypt(nonce_of(0), sealed, None) == b"hello"
-    elsewhere, _ = bind((keys[1], keys[0]), b"another transcript")
+    elsewhere, _ = server_ciphers(server, hidden, public, b"another transcript")
     with pytest.raises(InvalidTag):
         elsewhere.decrypt(nonce_of(0), sealed, None)
 
