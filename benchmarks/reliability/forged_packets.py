@@ -17,9 +17,10 @@ from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
 from qisguard.node.checks import Checks
 from qisguard.node.config import NodeConfig
+from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
 from qisguard.node.record import sign_record
-from qisguard.node.store import MemoryStore, StoreLimits
+from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import Body, packet_body
 from qisguard.plugins import Clock
 
