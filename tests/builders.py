@@ -14,6 +14,7 @@ from qisguard.lab.engine import Engine
 from qisguard.lab.members import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import Links, VirtualEngine
+from qisguard.node.checks import memoised
 from qisguard.node.config import NodeConfig
 from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
@@ -30,6 +31,8 @@ from qisguard.trail.log import Trail
 DAY = 20_000
 CLOCK = Clock(first_day=DAY)
 TEMPLATE = "lung/1"
+CHECKS = memoised()
+"""Nodes of one process check the same descriptors; failures are never remembered."""
 LIMITS = StoreLimits(packets_per_key_max=4_096, sequence_jump_max=1_000)
 
 
@@ -152,6 +155,7 @@ def make_node(
         roster=roster,
         behaviour=behaviour,
         defenses=defenses,
+        checks=CHECKS,
     )
 
 

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from qisguard.errors import StoreError
+from qisguard.errors import IdentityError, StoreError
 from qisguard.identity.descriptor import open_descriptor
 from qisguard.identity.ids import NodeId, placement, to_bytes
+from qisguard.identity.network import Network
+from qisguard.identity.puzzle import PuzzleForm
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node import messages
 from qisguard.node.config import NodeConfig, ReplicaRule
@@ -28,6 +30,7 @@ from tests.builders import (
     LIMITS,
     NETWORK,
     draw,
+    key_pair,
     make_contact,
     make_crowd,
     make_engine,
@@ -308,3 +311,20 @@ def test_days_in_a_trail_never_go_back_however_calls_and_datagrams_mix() -> None
     stranger.say(node, messages.encode(request), 2.6)
     assert days == sorted(days)
     assert set(days) == {DAY + 2}
+
+
+def test_an_id_that_signs_wrong_solutions_gets_few_costly_checks() -> None:
+    network = Network(
+        "dear", key_pair("authority").public, bytes(32), 0, 16, PuzzleForm.ARGON2ID, 1_024, 1
+    )
+    cheap = Network("dear", key_pair("authority").public, bytes(32), 0, 0)
+    liar = make_identity(1)
+    node = make_node(0)
+    node.network = network
+    errors = Counter[str]()
+    for seq in range(12):
+        forged = liar.describe(cheap, ("10.1.1.1", 4_000), seq, DAY + 5).signed
+        with pytest.raises(IdentityError) as caught:
+            node._open_descriptor(forged)
+        errors["budget" if "budget" in str(caught.value) else "solution"] += 1
+    assert errors == {"solution": 4, "budget": 8}

@@ -158,6 +158,9 @@ class NodeConfig:
         1e7,
         "budget of all identities of one organisation, or of one network when off the roster",
     )
+    puzzle_checks_per_second: float = _setting(
+        0.5, "session", "per second", 0.001, 1e6, "Argon2id checks for one id, whose owner signs"
+    )
     sessions_max: int = _setting(4_096, "session", "sessions", 1, 1 << 20, "open sessions")
     session_idle: float = _setting(
         600.0, "session", "seconds", 0.1, 1e9, "a session without a valid message is forgotten"

@@ -43,6 +43,8 @@ CHECKPOINT_PERIOD = 60.0
 """Sign a checkpoint at least this often, in seconds (HARDENING, LOG-01)."""
 EXPIRY_PERIOD = 3_600.0
 DAY = 86_400.0
+PUZZLE_CHECKS_BURST = 4.0
+"""Argon2id checks that one id gets at once: who is found good is not checked again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,9 @@ class Node:
             self.counts,
         )
         self._budgets = Budgets(config.requests_per_second, config.addresses_tracked_max)
+        self._evaluations = Budgets(
+            config.puzzle_checks_per_second, config.addresses_tracked_max, PUZZLE_CHECKS_BURST
+        )
         self._shares = Budgets(
             config.organisation_requests_per_second, config.addresses_tracked_max
         )
@@ -400,8 +405,11 @@ class Node:
         issuer = self.roster.by_node.get(descriptor.id) if self.roster else None
         return issuer.name if issuer else f"net:{network_of(address[0]):x}"
 
+    def _may_pay(self, identifier: NodeId) -> bool:
+        return self._evaluations.spend(identifier, self._now)
+
     def _open_descriptor(self, data: bytes) -> Descriptor:
-        descriptor = self._checks.descriptor(data, self.network)
+        descriptor = self._checks.descriptor(data, self.network, self._may_pay)
         try:
             descriptor.check_day(self.clock.day(self._now))
         except IdentityError:
