@@ -23,23 +23,24 @@ from typing import Any
 
 import msgspec
 
-from qisguard.identity.descriptor import Address
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address
 from qisguard.identity.ids import placement, to_bytes
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network
 from qisguard.lab.members import mine
 from qisguard.lab.stranger import Stranger
-from qisguard.node import messages, wire
-from qisguard.node.config import NodeConfig
-from qisguard.node.memory_store import MemoryStore
+from qisguard.node import messages
 from qisguard.node.messages import Message, Request
 from qisguard.node.node import Node
-from qisguard.node.record import sign_record
 from qisguard.node.routing import Contact
-from qisguard.node.session import Plain
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import packet_body, sign_packet
 from qisguard.plugins import Clock, Send
+from qisguard.session import wire
+from qisguard.session.sessions import Plain
+from qisguard.store.memory import MemoryStore
+from qisguard.store.record import sign_record
+from qisguard.store.store import StoreLimits
 
 DAY = 20_000
 STEP = 0.000_5

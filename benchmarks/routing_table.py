@@ -14,8 +14,8 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 
+from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId
-from qisguard.node.config import NodeConfig
 from qisguard.node.routing import Contact, RoutingTable
 
 NODES = 5_000

@@ -25,11 +25,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from qisguard.identity.ids import NodeId, node_id, placement, to_bytes
-from qisguard.node.record import ProviderRecord
-from qisguard.node.sqlite_file import CACHE_SIZE_KIB, CHECKPOINT_PAGES
-from qisguard.node.sqlite_store import SqliteStore
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import Body, OutcomePacket
+from qisguard.store.record import ProviderRecord
+from qisguard.store.sqlite import SqliteStore
+from qisguard.store.sqlite_file import CACHE_SIZE_KIB, CHECKPOINT_PAGES
+from qisguard.store.store import StoreLimits
 
 BATCH = 64
 DAY = 20_000

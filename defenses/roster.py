@@ -9,9 +9,9 @@ publish: what their packets are worth is decided elsewhere.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from qisguard.config import ReplicaRule
 from qisguard.identity.ids import NodeId
 from qisguard.identity.roster import Roster
-from qisguard.node.config import ReplicaRule
 from qisguard.node.routing import Contact
 from qisguard.plugins import Card, Rejected, Settings
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:  # names for annotations only: at run time this page depends o
     import numpy as np
     from numpy.typing import NDArray
 
-    from qisguard.identity.descriptor import Address, Identity
+    from qisguard.config import NodeConfig
+    from qisguard.identity.address import Address
+    from qisguard.identity.descriptor import Identity
     from qisguard.identity.ids import NodeId
     from qisguard.identity.keys import KeyPair
-    from qisguard.node.config import NodeConfig
     from qisguard.node.messages import Reply, Request
     from qisguard.node.node import Node
     from qisguard.node.routing import Contact

@@ -4,7 +4,9 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
-from qisguard.identity.descriptor import Address, Identity
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import NodeId, placement
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network
@@ -15,17 +17,16 @@ from qisguard.lab.members import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node.checks import memoised
-from qisguard.node.config import NodeConfig
-from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from qisguard.node.publishing import Published
 from qisguard.node.reading import Retrieved
-from qisguard.node.record import ProviderRecord, sign_record
 from qisguard.node.routing import Contact
-from qisguard.node.store import Store, StoreLimits
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Behaviour, Clock, Defense
+from qisguard.store.memory import MemoryStore
+from qisguard.store.record import ProviderRecord, sign_record
+from qisguard.store.store import Store, StoreLimits
 from qisguard.trail.log import Trail
 
 DAY = 20_000

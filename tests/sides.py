@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 
-from qisguard.identity.descriptor import Address, Descriptor, open_descriptor
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Descriptor, open_descriptor
 from qisguard.identity.keys import verify
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
-from qisguard.node.payer import by_network
-from qisguard.node.session import Opened, Plain, Sessions
-from qisguard.node.session_table import Organisation
+from qisguard.session.channel import Session
+from qisguard.session.sessions import Opened, Plain, Sessions
+from qisguard.session.table import Organisation, by_network
 from tests.builders import DAY, NETWORK, address_of, draw, make_identity
 
 CLIENT, SERVER, OTHER = 0, 1, 2

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from qisguard.identity.ids import NodeId, to_bytes
-from qisguard.node.record import IndexRecord, ProviderRecord
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Rejected
+from qisguard.store.record import IndexRecord, ProviderRecord
+from qisguard.store.store import StoreLimits
 
 
 @dataclass(frozen=True)

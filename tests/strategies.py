@@ -2,7 +2,8 @@
 
 from hypothesis import strategies as st
 
-from qisguard.node import messages, wire
+from qisguard.node import messages
+from qisguard.session import wire
 
 
 def of_size(size: int) -> st.SearchStrategy[bytes]:

@@ -4,16 +4,16 @@ import random
 
 import pytest
 
+from qisguard.config import NodeConfig
+from qisguard.identity.address import network_of
 from qisguard.identity.ids import NodeId
 from qisguard.node.admission import (
     Neighbours,
     SharedPrefixLimit,
     SubnetLimit,
     forget,
-    network_of,
     own_rules,
 )
-from qisguard.node.config import NodeConfig
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.plugins import Admits, Rejected
 

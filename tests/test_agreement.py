@@ -28,12 +28,12 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
+from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId
 from qisguard.lab.engine import Engine
 from qisguard.lab.links import Links
 from qisguard.lab.live import LiveEngine
 from qisguard.lab.virtual import VirtualEngine
-from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
 from tests.builders import CLOCK, find, make_node, make_packet, publish, retrieve
 from tests.hops import HopRecorder

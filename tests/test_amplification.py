@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from qisguard.identity.descriptor import Address
+from qisguard.config import DATAGRAM_SIZE, NodeConfig
+from qisguard.identity.address import Address, pack_host
 from qisguard.identity.ids import NodeId, to_bytes
-from qisguard.node import messages, wire
-from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
+from qisguard.node import messages
 from qisguard.node.messages import Message
+from qisguard.session import wire
 from tests.builders import address_of, make_identity, make_node, make_stranger
 from tests.sides import SERVER, Pair, Side, opened
 
@@ -149,8 +150,7 @@ def _reflected(config: NodeConfig) -> tuple[int, int]:
     assert isinstance(asked, messages.FindNode)
     place = int.from_bytes(asked.target, "big")
     false = [
-        (to_bytes(NodeId(place ^ (n + 1))), messages.pack_host(victim[0]), victim[1])
-        for n in range(20)
+        (to_bytes(NodeId(place ^ (n + 1))), pack_host(victim[0]), victim[1]) for n in range(20)
     ]
     reply = messages.encode(messages.Nodes(asked.number, false))
     session = liar.sessions.get(node.me.id)

@@ -6,6 +6,7 @@ from collections.abc import Sequence as Many
 import numpy as np
 import pytest
 
+from qisguard.config import NodeConfig
 from qisguard.defenses import DEFENSES
 from qisguard.defenses.age import Age
 from qisguard.defenses.issuer_trim import IssuerTrim
@@ -15,7 +16,6 @@ from qisguard.defenses.sequence import Sequence
 from qisguard.defenses.structure import Structure
 from qisguard.identity.keys import KeyPair
 from qisguard.lab.cohort import REAL, SYNTHETIC, Patient, assign, bootstrap, load_cohort
-from qisguard.node.config import NodeConfig
 from qisguard.outcomes.answer import Answer, State
 from qisguard.outcomes.estimate import ISSUER_TRIMMED, issuer_estimate, pooled_estimate
 from qisguard.outcomes.issuers import differences

@@ -8,11 +8,11 @@ from qisguard.errors import ProofError
 from qisguard.identity.ids import placement
 from qisguard.identity.keys import verify
 from qisguard.node import messages
-from qisguard.node.channel import nonce_of
 from qisguard.node.lookup import Lookup
-from qisguard.node.record import open_index, open_record
 from qisguard.node.routing import Contact
-from qisguard.node.transcript import client_ciphers, server_ciphers
+from qisguard.session.channel import nonce_of
+from qisguard.session.transcript import client_ciphers, server_ciphers
+from qisguard.store.record import open_index, open_record
 from tests.builders import (
     NETWORK,
     make_contact,

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qisguard.config import DATAGRAM_SIZE, NodeConfig
 from qisguard.errors import IdentityError
-from qisguard.identity.descriptor import Address, Descriptor, open_descriptor
+from qisguard.identity.address import Address, network_of, site_of
+from qisguard.identity.descriptor import Descriptor, open_descriptor
 from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.identity.keys import AUTH_TAG
-from qisguard.node import wire
-from qisguard.node.channel import COUNTER_MAX, COUNTER_REKEY, Session
-from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
-from qisguard.node.known import Known
-from qisguard.node.payer import network_of, site_of
-from qisguard.node.session import EMPTIES_MAX, Opened, Plain
-from qisguard.node.session_table import SESSIONS_PER_PEER_MAX
-from qisguard.node.transcript import auth_hash
+from qisguard.session import wire
+from qisguard.session.channel import COUNTER_MAX, COUNTER_REKEY, Session
+from qisguard.session.known import Known
+from qisguard.session.sessions import EMPTIES_MAX, Opened, Plain
+from qisguard.session.table import SESSIONS_PER_PEER_MAX
+from qisguard.session.transcript import auth_hash
 from tests.builders import DAY, NETWORK, address_of, make_identity
 from tests.sides import CLIENT, SERVER, Pair, Side, opened
 

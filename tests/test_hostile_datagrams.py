@@ -9,9 +9,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qisguard.config import DATAGRAM_SIZE, NodeConfig
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
-from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
 from qisguard.node.messages import Request
 from qisguard.node.node import Node
 from qisguard.node.routing import Contact

@@ -10,7 +10,7 @@ FORBIDDEN = {"asyncio", "socket", "time", "random", "secrets", "logging"}
 FORBIDDEN |= {"threading", "subprocess", "multiprocessing", "ssl", "select", "selectors", "uuid"}
 FORBIDDEN |= {"tempfile", "shutil", "urllib", "http"}
 FILES = {"os", "io", "pathlib", "sqlite3"}
-FILE_USERS = {"trail/files.py": {"os", "pathlib"}, "node/sqlite_file.py": {"sqlite3"}}
+FILE_USERS = {"trail/files.py": {"os", "pathlib"}, "store/sqlite_file.py": {"sqlite3"}}
 """Synchronous file I/O through an argument is what these two are for."""
 
 

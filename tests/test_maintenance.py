@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from qisguard.config import NodeConfig, ReplicaRule
 from qisguard.errors import IdentityError, StoreError
 from qisguard.identity.descriptor import open_descriptor
 from qisguard.identity.ids import NodeId, placement, to_bytes
@@ -13,13 +14,12 @@ from qisguard.identity.network import Network
 from qisguard.identity.puzzle import PuzzleForm
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node import messages
-from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.maintenance import Maintenance
-from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
 from qisguard.node.routing import Contact, RoutingTable
-from qisguard.node.store import StoreLimits
 from qisguard.plugins import Clock
+from qisguard.store.memory import MemoryStore
+from qisguard.store.store import StoreLimits
 from qisguard.trail.checkpoint import origin_of
 from qisguard.trail.entries import Entry
 from qisguard.trail.files import MemoryFiles

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from qisguard.config import NodeConfig, ReplicaRule
 from qisguard.errors import ScenarioError
 from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node import messages
-from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.messages import Reply, Request
 from qisguard.node.node import Node
 from qisguard.node.operations import roster_replicas

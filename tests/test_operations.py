@@ -7,16 +7,16 @@ from functools import partial
 
 import pytest
 
+from qisguard.config import NodeConfig, ReplicaRule
 from qisguard.identity.ids import NodeId, placement, shared_prefix, to_bytes
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node import messages
-from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.messages import Reply, Request
 from qisguard.node.node import Node
 from qisguard.node.operations import REGION_SEARCHES_MAX, Found, replicas
 from qisguard.node.reading import Provided, Walked
-from qisguard.node.record import sign_index
 from qisguard.outcomes.packet import OutcomePacket
+from qisguard.store.record import sign_index
 from tests.builders import (
     NETWORK,
     make_crowd,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
-from qisguard.node.config import NodeConfig
 from qisguard.node.lookup import Lookup
 from qisguard.node.messages import Message
 from qisguard.node.node import Node

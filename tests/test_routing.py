@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId, shared_prefix
-from qisguard.node.config import NodeConfig
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.plugins import Card, Rejected
 from tests.builders import draw, make_contact

@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from qisguard.config import NodeConfig
+from qisguard.identity.address import network_of
 from qisguard.identity.ids import NodeId, shared_prefix
-from qisguard.node.admission import network_of
-from qisguard.node.config import NodeConfig
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.plugins import Rejected
 

@@ -5,9 +5,9 @@ import statistics
 
 import pytest
 
+from qisguard.config import NodeConfig
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
-from qisguard.node.config import NodeConfig
 from qisguard.node.routing import Contact
 from tests.builders import (
     CLOCK,

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from qisguard.config import NodeConfig
+from qisguard.identity.address import pack_host
 from qisguard.identity.ids import NodeId, from_bytes, placement, to_bytes
 from qisguard.lab.live import LiveEngine
-from qisguard.node.config import NodeConfig
-from qisguard.node.messages import FindNode, Nodes, Reply, Request, pack_host
+from qisguard.node.messages import FindNode, Nodes, Reply, Request
 from qisguard.node.node import Node
 from qisguard.plugins import Send
 from qisguard.transport.udp import UdpDriver, is_loopback

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from qisguard.config import describe
 from qisguard.errors import ScenarioError
 from qisguard.identity.keys import to_text
-from qisguard.node.config import describe
 from qisguard.service.config import check_distinct, load_config
 from qisguard.service.documents import as_json, as_text, markdown
 from qisguard.service.options import options

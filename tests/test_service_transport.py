@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from qisguard.errors import ScenarioError
-from qisguard.identity.descriptor import Address
+from qisguard.identity.address import Address
 from qisguard.plugins import Send
 from qisguard.transport.loop import PORT_RANGE, free_udp_ports
 from qisguard.transport.udp import UdpDriver, is_loopback, open_socket, reachable_from

@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qisguard.config import DATAGRAM_SIZE, NodeConfig
 from qisguard.identity.ids import to_bytes
-from qisguard.node import wire
-from qisguard.node.channel import COUNTER_MAX, REPLAY_WINDOW, Session
-from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
-from qisguard.node.session import Plain
+from qisguard.session import wire
+from qisguard.session.channel import COUNTER_MAX, REPLAY_WINDOW, Session
+from qisguard.session.sessions import Plain
 from tests.builders import DAY, NETWORK, address_of, make_identity
 from tests.sides import CLIENT, OTHER, SERVER, Pair, Side, join, opened
 

@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from qisguard.identity.descriptor import Address
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
-from qisguard.node.session import Opened, Plain
-from qisguard.node.session_table import SESSIONS_PER_PEER_MAX
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address
+from qisguard.session.channel import Session
+from qisguard.session.sessions import Opened, Plain
+from qisguard.session.table import SESSIONS_PER_PEER_MAX
 from tests.sides import Side
 
 CONFIG = NodeConfig(

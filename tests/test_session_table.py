@@ -8,12 +8,12 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qisguard.config import NodeConfig
 from qisguard.identity.descriptor import Descriptor
 from qisguard.identity.ids import NodeId
-from qisguard.node.budget import Budget, Budgets
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
-from qisguard.node.session_table import SESSIONS_PER_PEER_MAX, SessionTable
+from qisguard.session.budget import Budget, Budgets
+from qisguard.session.channel import Session
+from qisguard.session.table import SESSIONS_PER_PEER_MAX, SessionTable
 from tests.builders import address_of
 from tests.sides import Side, join
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from qisguard.config import NodeConfig
 from qisguard.errors import ScenarioError
 from qisguard.identity.ids import NodeId, node_id, placement, to_bytes
-from qisguard.node import sqlite_records
-from qisguard.node.config import NodeConfig
-from qisguard.node.memory_store import MemoryStore
-from qisguard.node.record import (
+from qisguard.plugins import Rejected
+from qisguard.store import sqlite_records
+from qisguard.store.memory import MemoryStore
+from qisguard.store.record import (
     IndexRecord,
     ProviderRecord,
     join_record,
@@ -19,10 +20,9 @@ from qisguard.node.record import (
     sign_index,
     sign_record,
 )
-from qisguard.node.shares import Shares
-from qisguard.node.sqlite_store import SqliteStore
-from qisguard.node.store import Store, StoreLimits
-from qisguard.plugins import Rejected
+from qisguard.store.shares import Shares
+from qisguard.store.sqlite import SqliteStore
+from qisguard.store.store import Store, StoreLimits
 from tests.builders import (
     DAY,
     LIMITS,

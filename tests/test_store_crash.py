@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPT = "benchmarks/reliability/kill_store.py"
 FORGETFUL = """
 import runpy, sys
-from qisguard.node.sqlite_store import SqliteStore
+from qisguard.store.sqlite import SqliteStore
 SqliteStore.commit = lambda self: None
 sys.argv = ["kill_store.py", "--kills", "12", "--seed", "3", "--json"]
 runpy.run_path("{script}", run_name="__main__")

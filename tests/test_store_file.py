@@ -13,7 +13,7 @@ import pytest
 
 from qisguard.errors import StoreError
 from qisguard.identity.ids import placement
-from qisguard.node.sqlite_store import SqliteStore
+from qisguard.store.sqlite import SqliteStore
 from tests.builders import DAY, LIMITS, draw, make_identity, make_key, make_packet, make_record
 
 PLACE = placement(make_key(0))
@@ -111,8 +111,8 @@ def test_a_second_opener_is_told_that_the_file_is_in_use(path: str) -> None:
     with pytest.raises(StoreError, match=r"store: database is locked: only one process"):
         SqliteStore(path, LIMITS)
     script = (
-        "import sys; from qisguard.node.sqlite_store import SqliteStore as S;"
-        "from qisguard.node.store import StoreLimits as L; S(sys.argv[1], L(1, 1))"
+        "import sys; from qisguard.store.sqlite import SqliteStore as S;"
+        "from qisguard.store.store import StoreLimits as L; S(sys.argv[1], L(1, 1))"
     )
     other = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True)
     assert "StoreError" in other.stderr

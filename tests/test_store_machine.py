@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from qisguard.identity.ids import placement
-from qisguard.node.memory_store import MemoryStore
-from qisguard.node.record import IndexRecord, ProviderRecord, sign_index
-from qisguard.node.sqlite_store import SqliteStore
-from qisguard.node.store import Store, StoreLimits
 from qisguard.outcomes.packet import OutcomePacket, sign_packet
+from qisguard.store.memory import MemoryStore
+from qisguard.store.record import IndexRecord, ProviderRecord, sign_index
+from qisguard.store.sqlite import SqliteStore
+from qisguard.store.store import Store, StoreLimits
 from tests.builders import (
     DAY,
     NETWORK,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from qisguard.config import NodeConfig
 from qisguard.errors import ScenarioError
 from qisguard.lab import virtual
-from qisguard.node.config import NodeConfig
 from qisguard.node.routing import Contact
 from tests.builders import (
     address_of,

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qisguard.config import NodeConfig
 from qisguard.errors import ScenarioError
-from qisguard.identity.descriptor import Address
+from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
 from qisguard.lab.crowd import Crowd
 from qisguard.lab.links import Cut, Direction, Latency, Links
 from qisguard.lab.skew import Skew
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.lab.warm import nearest
-from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
 from qisguard.node.routing import Contact
 from tests.builders import CLOCK, find, make_crowd, make_engine, make_identity, make_node

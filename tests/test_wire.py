@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qisguard.config import DATAGRAM_SIZE
 from qisguard.errors import DecodeError
-from qisguard.node import messages, wire
-from qisguard.node.config import DATAGRAM_SIZE
+from qisguard.identity.address import pack_host, unpack_host
+from qisguard.node import messages
+from qisguard.session import wire
 from tests.strategies import anything, handshakes, of_size, spoken
 
 
@@ -177,11 +179,11 @@ def test_text_that_is_not_utf_8_is_refused(text: bytes) -> None:
 @pytest.mark.rule("W-35")
 @given(host=st.one_of(of_size(4), of_size(16)))
 def test_hosts_round_trip(host: bytes) -> None:
-    assert messages.pack_host(messages.unpack_host(host)) == host
+    assert pack_host(unpack_host(host)) == host
 
 
 @pytest.mark.rule("W-35")
 @pytest.mark.parametrize("size", [0, 3, 5, 15, 17])
 def test_a_host_of_another_size_is_refused(size: int) -> None:
     with pytest.raises(DecodeError):
-        messages.unpack_host(bytes(size))
+        unpack_host(bytes(size))

@@ -19,7 +19,8 @@ from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.signing import SigningKey, VerifyKey
 
 from qisguard.errors import DecodeError
-from qisguard.node import messages, wire
+from qisguard.node import messages
+from qisguard.session import wire
 from tests.vectors import make_wire
 
 VECTORS: dict[str, Any] = json.loads(make_wire.FILE.read_text("utf-8"))

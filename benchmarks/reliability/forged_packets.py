@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId, placement
 from qisguard.identity.keys import PACKET_TAG, KeyPair, to_text
 from qisguard.identity.network import Network
@@ -16,13 +17,12 @@ from qisguard.lab.members import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
 from qisguard.node.checks import Checks
-from qisguard.node.config import NodeConfig
-from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
-from qisguard.node.record import sign_record
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import Body, packet_body
 from qisguard.plugins import Clock
+from qisguard.store.memory import MemoryStore
+from qisguard.store.record import sign_record
+from qisguard.store.store import StoreLimits
 
 DAY = 20_000
 AUTHORS, CASES, KEYS = 6, 3, 4

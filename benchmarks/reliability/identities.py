@@ -24,14 +24,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from qisguard.identity.descriptor import Address, open_descriptor
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import open_descriptor
 from qisguard.identity.ids import to_bytes
 from qisguard.identity.keys import KeyPair, verify
 from qisguard.identity.network import Network
 from qisguard.lab.members import mine
-from qisguard.node import wire
-from qisguard.node.config import NodeConfig
-from qisguard.node.session import Sessions
+from qisguard.session import wire
+from qisguard.session.sessions import Sessions
 
 DAY = 20_000
 STATIC_BITS = 12

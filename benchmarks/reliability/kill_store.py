@@ -29,10 +29,10 @@ from pathlib import Path
 from qisguard.errors import QisguardError
 from qisguard.identity.ids import from_bytes, node_id, placement, to_bytes
 from qisguard.identity.keys import KeyPair
-from qisguard.node.record import open_record, sign_index, sign_record
-from qisguard.node.sqlite_store import SqliteStore
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket, open_packet, packet_body, sign_packet
+from qisguard.store.record import open_record, sign_index, sign_record
+from qisguard.store.sqlite import SqliteStore
+from qisguard.store.store import StoreLimits
 
 NETWORK = bytes(32)
 DAY = 20_000

@@ -34,15 +34,16 @@ from functools import partial
 from itertools import count
 from typing import TypeAlias
 
-from qisguard.identity.descriptor import Address, Identity, open_descriptor
+from qisguard.config import DATAGRAM_SIZE, NodeConfig
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Identity, open_descriptor
 from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.identity.keys import KeyPair, verify
 from qisguard.identity.network import Network
 from qisguard.lab.members import mine
 from qisguard.lab.statistics import wilson
-from qisguard.node import wire
-from qisguard.node.config import DATAGRAM_SIZE, NodeConfig
-from qisguard.node.session import Opened, Plain, Sessions
+from qisguard.session import wire
+from qisguard.session.sessions import Opened, Plain, Sessions
 
 DAY = 20_000
 PEERS = 20

@@ -24,10 +24,10 @@ from pathlib import Path
 
 from trial import Experiment, Trial, at_least, mean, measure, parser_of, quantile, settings
 
+from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId
 from qisguard.lab.crowd import Crowd
 from qisguard.lab.links import Links
-from qisguard.node.config import NodeConfig
 
 SCRIPT = "scale.py"
 

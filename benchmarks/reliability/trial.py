@@ -20,10 +20,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qisguard.config import NodeConfig
 from qisguard.exits import Exit
 from qisguard.fill import fill
 from qisguard.lab.statistics import wilson
-from qisguard.node.config import NodeConfig
 
 
 class MissedError(AssertionError):

@@ -16,6 +16,7 @@ import msgspec
 from qisguard.errors import DecodeError, IdentityError
 from qisguard.fill import INTEGER_MAX
 from qisguard.identity import puzzle
+from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId, node_id
 from qisguard.identity.keys import (
     DESCRIPTOR_TAG,
@@ -30,9 +31,6 @@ from qisguard.identity.network import Network
 DESCRIPTOR_SIZE_MAX = 512
 VALIDITY_DAYS_MAX = 400
 """A year and the five weeks in which it is renewed; a descriptor that lasts longer is refused."""
-
-Address = tuple[str, int]
-"""IP address in text form and UDP port."""
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from qisguard.identity.descriptor import Address, Identity
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import NodeId
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network
@@ -21,13 +23,12 @@ from qisguard.lab.skew import Skew
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.lab.warm import nearest, warm_start
 from qisguard.node.checks import Checks, memoised
-from qisguard.node.config import NodeConfig
-from qisguard.node.memory_store import MemoryStore
 from qisguard.node.node import Node
 from qisguard.node.operations import Found
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Clock
+from qisguard.store.memory import MemoryStore
+from qisguard.store.store import StoreLimits
 
 FIRST_DAY = 20_000
 SEEDS = 3

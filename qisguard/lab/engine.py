@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from qisguard.identity.descriptor import Address
+from qisguard.identity.address import Address
 from qisguard.node.node import Node
 from qisguard.plugins import Clock
 

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.puzzle import Draw
-from qisguard.node.memory_store import MemoryStore
-from qisguard.node.sqlite_store import SqliteStore
-from qisguard.node.store import Store, StoreLimits
+from qisguard.store.memory import MemoryStore
+from qisguard.store.sqlite import SqliteStore
+from qisguard.store.store import Store, StoreLimits
 from qisguard.trail.checkpoint import origin_of
 from qisguard.trail.files import FolderFiles
 from qisguard.trail.log import Trail

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from qisguard.attacks import ATTACKS
+from qisguard.config import NodeConfig
 from qisguard.defenses import DEFENSES
 from qisguard.errors import QisguardError, RecordError, ScenarioError
 from qisguard.fill import fill, nearest, show
@@ -25,11 +26,10 @@ from qisguard.lab.tables import (
     SeedsTable,
     Step,
 )
-from qisguard.node.config import NodeConfig
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.synthesis import SynthesisConfig
 from qisguard.outcomes.template import Template, open_template
 from qisguard.plugins import Attack, Clock, Defense, Settings, Tunes
+from qisguard.store.store import StoreLimits
 
 SCENARIO_SIZE_MAX = 1 << 20
 ISSUERS_MAX = 500

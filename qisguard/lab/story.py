@@ -12,7 +12,8 @@ from functools import partial
 import msgspec
 
 from qisguard.attacks.publisher import Publisher
-from qisguard.identity.descriptor import Address, Identity
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Identity
 from qisguard.lab.engine import Engine
 from qisguard.lab.keeping import Keeper
 from qisguard.lab.members import Hospital, Members

@@ -5,16 +5,17 @@ A counterpart for one node, driven by hand: the fuzzer and the tests of hostile 
 
 from collections import Counter
 
+from qisguard.config import NodeConfig
 from qisguard.errors import ScenarioError
-from qisguard.identity.descriptor import Address, Identity, open_descriptor
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Identity, open_descriptor
 from qisguard.identity.keys import verify
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import Draw
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
 from qisguard.node.node import Node
-from qisguard.node.session import Plain, Sessions
 from qisguard.plugins import Clock
+from qisguard.session.channel import Session
+from qisguard.session.sessions import Plain, Sessions
 
 
 class Stranger:

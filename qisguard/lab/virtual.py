@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from qisguard.errors import ScenarioError
-from qisguard.identity.descriptor import Address
+from qisguard.identity.address import Address
 from qisguard.identity.ids import to_bytes
 from qisguard.lab.engine import Handle, MakeNode
 from qisguard.lab.links import Links, Traffic

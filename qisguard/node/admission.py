@@ -10,41 +10,18 @@
 The rules are ``Admits`` like those of a defence, and are asked first.
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, overload
 
+from qisguard.config import NodeConfig
+from qisguard.identity.address import network_of
 from qisguard.identity.ids import NodeId, shared_prefix
-from qisguard.node.config import NodeConfig
 from qisguard.plugins import Admits, Rejected
 
 if TYPE_CHECKING:  # names for annotations only: the table asks the rules
     from qisguard.node.routing import Contact
-
-_V6 = 1 << 48
-"""Set in the number of an IPv6 /48, so that it never equals that of an IPv4 /24."""
-_NAT64 = 0x0064_FF9B << 64
-"""The first 96 bits of 64:ff9b::/96, below which NAT64 puts IPv4 addresses (RFC 6052, 2.1)."""
-
-
-def network_of(host: str) -> int:
-    """Return the number of the network that owns an IP address: its /24 (v4) or /48 (v6).
-
-    IPv4-mapped (RFC 4291, 2.5.5.2), 6to4 (RFC 3056) and NAT64 (RFC 6052) addresses count as the
-    IPv4 address in them. Raises ValueError for anything but the text form of an IP address.
-    """
-    address = ipaddress.ip_address(host)
-    if isinstance(address, ipaddress.IPv6Address):
-        whole = int(address)
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and whole >> 32 == _NAT64:
-            inner = ipaddress.IPv4Address(whole & 0xFFFF_FFFF)
-        if inner is None:
-            return _V6 | whole >> 80
-        address = inner
-    return int(address) >> 8
 
 
 class Contacts(Protocol):

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
+from qisguard.config import NodeConfig, ReplicaRule
 from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, to_bytes
 from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Roster
 from qisguard.node import publishing
-from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.operations import Operation, Surroundings, find, roster_replicas
 from qisguard.node.routing import Contact, RoutingTable
-from qisguard.node.store import Store
+from qisguard.store.store import Store
 
 Task: TypeAlias = Callable[[Surroundings], Operation[object]]
 Search: TypeAlias = Iterator[Task | None]

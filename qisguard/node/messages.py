@@ -5,8 +5,6 @@
 - Every message fits one sealed datagram; there is no fragmentation.
 """
 
-import ipaddress
-from functools import lru_cache
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -180,17 +178,3 @@ def decode(data: bytes) -> Message:
         return _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"message: {error}") from None
-
-
-@lru_cache(maxsize=8_192)
-def pack_host(host: str) -> bytes:
-    """Return the 4 or 16 bytes of an IP address in text form."""
-    return ipaddress.ip_address(host).packed
-
-
-@lru_cache(maxsize=8_192)
-def unpack_host(packed: bytes) -> str:
-    """Return the text form of a packed IP address; raise DecodeError unless 4 or 16 bytes."""
-    if len(packed) not in (4, 16):
-        raise DecodeError(f"host: {len(packed)} bytes, must be 4 or 16")
-    return str(ipaddress.ip_address(packed))

@@ -10,18 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qisguard.config import NodeConfig
 from qisguard.errors import DecodeError, IdentityError, StoreError, TrailError
-from qisguard.identity.descriptor import Address, Descriptor, Identity
+from qisguard.identity.address import Address, network_of
+from qisguard.identity.descriptor import Descriptor, Identity
 from qisguard.identity.ids import NodeId
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import Draw
-from qisguard.identity.roster import Roster
+from qisguard.identity.roster import NONE, Roster
 from qisguard.node import messages, operations, publishing, reading
-from qisguard.node.admission import network_of
-from qisguard.node.budget import Budgets
-from qisguard.node.channel import Session
 from qisguard.node.checks import Checks
-from qisguard.node.config import NodeConfig
 from qisguard.node.maintenance import Maintenance
 from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import Operation
@@ -29,11 +27,14 @@ from qisguard.node.outlook import Outlook
 from qisguard.node.requests import Requests
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.node.serve import Server
-from qisguard.node.session import Opened, Sessions
-from qisguard.node.store import Store
 from qisguard.node.work import Work
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Accepts, Admits, Behaviour, Clock, Defense, Routes, Send
+from qisguard.session.budget import Budgets
+from qisguard.session.channel import Session
+from qisguard.session.sessions import Opened, Sessions
+from qisguard.session.table import by_network
+from qisguard.store.store import Store
 from qisguard.trail import entries
 
 if TYPE_CHECKING:
@@ -390,20 +391,32 @@ class Node:
             self.sessions.send(session, messages.encode(busy))
             return
         self.counts[f"requests: {type(request).__name__}"] += 1
-        reply: Reply | None = self._server.answer(request, session.peer, group, now)
+        payer = self._payer(session.peer, session.address)
+        reply: Reply | None = self._server.answer(request, session.peer, payer, now)
         if self.behaviour and reply is not None:
             reply = self.behaviour.answer(self, session.peer, request, reply, now)
         if reply is not None:
             self.sessions.send(session, messages.encode(reply))
 
     def _answer_here(self, request: Request, now: float) -> Reply:
-        group = self._organisation(self.descriptor, self.me.address)
-        return self._server.answer(request, self.me.id, group, now)
+        payer = self._payer(self.me.id, self.me.address)
+        return self._server.answer(request, self.me.id, payer, now)
 
     def _organisation(self, descriptor: Descriptor, address: Address) -> str:
-        """Return who pays for a peer: its issuer on the roster, else the network it is in."""
+        """Return whose time a peer takes: its issuer's, else that of the network it is in."""
         issuer = self.roster.by_node.get(descriptor.id) if self.roster else None
-        return issuer.name if issuer else f"net:{network_of(address[0]):x}"
+        return issuer.name if issuer else by_network(descriptor, address)
+
+    def _payer(self, peer: NodeId, address: Address) -> str:
+        """Return whose room a peer fills: its issuer's; strangers to a roster share that of one.
+
+        Where there is no roster its network's: who owns a /32 has 65,536 of those, and is not held
+        up by them.
+        """
+        if self.roster is None:
+            return f"net:{network_of(address[0]):x}"
+        issuer = self.roster.by_node.get(peer)
+        return issuer.name if issuer else NONE
 
     def _may_pay(self, identifier: NodeId) -> bool:
         return self._evaluations.spend(identifier, self._now)

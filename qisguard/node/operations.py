@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias, TypeVar
 
+from qisguard.config import NodeConfig, ReplicaRule
+from qisguard.identity.address import unpack_host
 from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, shared_prefix, to_bytes
 from qisguard.identity.roster import Issuer, Roster
 from qisguard.node import messages
 from qisguard.node.checks import Checks
-from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.lookup import Filter, Lookup
 from qisguard.node.messages import FindNode, Reply, Request
-from qisguard.node.record import IndexRecord, ProviderRecord
 from qisguard.node.routing import Contact
-from qisguard.node.store import Store
+from qisguard.store.record import IndexRecord, ProviderRecord
+from qisguard.store.store import Store
 
 T = TypeVar("T")
 
@@ -224,7 +225,7 @@ def page_through(
 def contacts_in(reply: messages.Nodes) -> list[Contact]:
     """Return the contacts of a reply; one with a malformed address is left out."""
     return [
-        Contact(from_bytes(identifier), (messages.unpack_host(host), port))
+        Contact(from_bytes(identifier), (unpack_host(host), port))
         for identifier, host, port in reply.contacts
         if len(host) in (4, 16)
     ]

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from functools import partial
 
+from qisguard.config import NodeConfig
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import NodeId
 from qisguard.identity.network import Network
 from qisguard.identity.roster import Roster
 from qisguard.node.checks import Checks
-from qisguard.node.config import NodeConfig
 from qisguard.node.operations import Surroundings
-from qisguard.node.record import IndexRecord, ProviderRecord, sign_index, sign_record
 from qisguard.node.routing import Contact, RoutingTable
-from qisguard.node.session import Sessions
-from qisguard.node.store import Store
 from qisguard.plugins import Clock, Routes
+from qisguard.session.sessions import Sessions
+from qisguard.store.record import IndexRecord, ProviderRecord, sign_index, sign_record
+from qisguard.store.store import Store
 
 
 class Outlook:

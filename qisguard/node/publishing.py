@@ -11,8 +11,8 @@ from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.node import messages
 from qisguard.node.messages import Announce, ListPackets, Store
 from qisguard.node.operations import Ask, Late, Operation, Surroundings, page_through, replicas
-from qisguard.node.record import ProviderRecord, index_place
 from qisguard.node.routing import Contact
+from qisguard.store.record import ProviderRecord, index_place
 
 STORE_PAYLOAD_MAX = 1_120
 """Record and packets of one Store: what is left of a datagram after session header and framing."""

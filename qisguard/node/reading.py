@@ -29,9 +29,9 @@ from qisguard.node.operations import (
     replicas,
     take,
 )
-from qisguard.node.record import ProviderRecord, index_place, open_record
 from qisguard.node.routing import Contact
 from qisguard.outcomes.packet import OutcomePacket
+from qisguard.store.record import ProviderRecord, index_place, open_record
 
 
 @dataclass(slots=True)

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from qisguard.identity.descriptor import Address
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
 from qisguard.node import messages
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
 from qisguard.node.messages import Reply
 from qisguard.node.operations import LATE, Answered, Ask
 from qisguard.node.round_trips import RoundTrips
 from qisguard.node.routing import RoutingTable
-from qisguard.node.session import Sessions
+from qisguard.session.channel import Session
+from qisguard.session.sessions import Sessions
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ to a request that was sent twice is no sample: nobody knows which of the two it 
 
 from collections import OrderedDict
 
+from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId
-from qisguard.node.config import NodeConfig
 
 SAMPLES_MIN = 8
 """Until so many round trips were seen, the common estimate is not used."""

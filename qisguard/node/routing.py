@@ -19,11 +19,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from qisguard.identity.descriptor import Address
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address, network_of
 from qisguard.identity.ids import ID_BITS, NodeId, shared_prefix
 from qisguard.identity.puzzle import Draw
-from qisguard.node.admission import Neighbours, forget, network_of, own_rules
-from qisguard.node.config import NodeConfig
+from qisguard.node.admission import Neighbours, forget, own_rules
 from qisguard.node.siblings import SiblingList
 from qisguard.plugins import Admits, Rejected
 

@@ -7,19 +7,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from qisguard.config import NodeConfig, ReplicaRule
 from qisguard.errors import QisguardError, StoreError
+from qisguard.identity.address import pack_host
 from qisguard.identity.ids import NodeId, from_bytes, placement, to_bytes
 from qisguard.identity.roster import NONE, Roster
 from qisguard.node import messages
 from qisguard.node.checks import Checks
-from qisguard.node.config import NodeConfig, ReplicaRule
 from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import roster_replicas
-from qisguard.node.record import index_place, open_index, open_record, provider_of
 from qisguard.node.routing import RoutingTable
-from qisguard.node.store import Store
-from qisguard.node.wire import PLAINTEXT_SIZE_MAX
 from qisguard.plugins import Accepts
+from qisguard.session.wire import PLAINTEXT_SIZE_MAX
+from qisguard.store.record import index_place, open_index, open_record, provider_of
+from qisguard.store.store import Store
 
 PACKETS_ROOM = PLAINTEXT_SIZE_MAX - 16
 DAYS_AHEAD_MAX = 1
@@ -129,7 +130,7 @@ class Server:
     def _find(self, number: int, target: NodeId, sender: NodeId) -> messages.Nodes:
         nearest = self._table.closest(target, self._config.k + 1)
         contacts = [
-            (to_bytes(c.id), messages.pack_host(c.address[0]), c.address[1])
+            (to_bytes(c.id), pack_host(c.address[0]), c.address[1])
             for c in nearest
             if c.id != sender
         ]

@@ -5,7 +5,7 @@ import re
 
 from qisguard.errors import ScenarioError
 from qisguard.fill import show
-from qisguard.identity.descriptor import Address
+from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
 from qisguard.node.routing import Contact
 

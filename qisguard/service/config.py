@@ -13,11 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qisguard.config import NodeConfig, describe
 from qisguard.errors import DecodeError, ScenarioError
 from qisguard.fill import fill, is_number, nearest, show
-from qisguard.identity.descriptor import Address
+from qisguard.identity.address import Address
 from qisguard.identity.keys import KEY_SIZE, from_text
-from qisguard.node.config import NodeConfig, describe
 from qisguard.node.routing import Contact
 from qisguard.service.addresses import (
     is_loopback_address,

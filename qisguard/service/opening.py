@@ -4,19 +4,19 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from qisguard.config import NodeConfig
 from qisguard.errors import QisguardError, RecordError, ScenarioError
 from qisguard.fill import nearest
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.network import Network, open_network
 from qisguard.identity.roster import Roster, open_roster
-from qisguard.node.config import NodeConfig
-from qisguard.node.sqlite_store import SqliteStore
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.outcomes.template import Template, open_template
 from qisguard.plugins import Accepts, Card, Defense, Rejected
 from qisguard.service import identities
 from qisguard.service.config import ServiceConfig
+from qisguard.store.sqlite import SqliteStore
+from qisguard.store.store import StoreLimits
 from qisguard.trail.checkpoint import origin_of
 from qisguard.trail.files import FolderFiles
 from qisguard.trail.log import Trail

@@ -1,7 +1,7 @@
 """What a node's configuration file may say beside its limits, each entry with its documentation.
 
 The classes are filled, checked, shown and documented from the same metadata; the limits come from
-``node/config.py`` in the same form.
+``config.py`` in the same form.
 """
 # ruff: noqa: RUF009 -- the calls make frozen metadata, once a class
 
@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qisguard.node.config import NodeConfig, Setting, describe
+from qisguard.config import NodeConfig, Setting, describe
 from qisguard.service.addresses import ADDRESS_ALLOWED, BOOTSTRAP_ALLOWED
 
 LIMITS = "limits"

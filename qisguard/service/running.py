@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from qisguard.errors import QisguardError, ScenarioError
-from qisguard.identity.descriptor import Address
+from qisguard.identity.address import Address
 from qisguard.service.addresses import parse_address
 from qisguard.service.clock import RealTime
 from qisguard.service.config import ServiceConfig, check_distinct

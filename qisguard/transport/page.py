@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from qisguard.errors import ScenarioError
-from qisguard.identity.descriptor import Address
+from qisguard.identity.address import Address
 
 REQUEST_SIZE_MAX = 8 << 10
 CONNECTIONS_MAX = 16

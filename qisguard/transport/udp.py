@@ -10,9 +10,9 @@ import socket
 from collections.abc import Callable
 from functools import lru_cache
 
+from qisguard.config import DATAGRAM_SIZE
 from qisguard.errors import ScenarioError
-from qisguard.identity.descriptor import Address
-from qisguard.node.config import DATAGRAM_SIZE
+from qisguard.identity.address import Address
 from qisguard.plugins import Endpoint
 
 DRAIN_MAX = 64

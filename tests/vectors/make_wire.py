@@ -17,18 +17,20 @@ from typing import Any
 import msgspec
 from nacl.bindings import crypto_kx_client_session_keys, crypto_kx_seed_keypair
 
+from qisguard.config import NodeConfig
 from qisguard.errors import QisguardError
-from qisguard.identity.descriptor import Address, Identity, open_descriptor
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Identity, open_descriptor
 from qisguard.identity.ids import placement, to_bytes
 from qisguard.identity.keys import KeyPair, verify
 from qisguard.identity.network import Network
-from qisguard.node import messages, wire
-from qisguard.node.channel import COUNTER_MAX, REPLAY_WINDOW
-from qisguard.node.config import NodeConfig
+from qisguard.node import messages
 from qisguard.node.messages import Message
-from qisguard.node.record import index_place, sign_index, sign_record
-from qisguard.node.session import Plain, Sessions
-from qisguard.node.transcript import accept_hash, auth_hash
+from qisguard.session import wire
+from qisguard.session.channel import COUNTER_MAX, REPLAY_WINDOW
+from qisguard.session.sessions import Plain, Sessions
+from qisguard.session.transcript import accept_hash, auth_hash
+from qisguard.store.record import index_place, sign_index, sign_record
 
 FILE = Path(__file__).with_name("wire.json")
 DAY = 20_000

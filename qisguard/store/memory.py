@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.identity.keys import SIGNATURE_SIZE
-from qisguard.node import store as rules
-from qisguard.node.memory_bounds import Bound, Row, soonest
-from qisguard.node.record import IndexRecord, ProviderRecord
-from qisguard.node.shares import Shares
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Rejected
+from qisguard.store import store as rules
+from qisguard.store.memory_bounds import Bound, Row, soonest
+from qisguard.store.record import IndexRecord, ProviderRecord
+from qisguard.store.shares import Shares
+from qisguard.store.store import StoreLimits
 
 
 @dataclass(slots=True, eq=False)

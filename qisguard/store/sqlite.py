@@ -1,14 +1,14 @@
 """The same store in one SQLite file: durable once ``commit`` returned. See ``sqlite_file``."""
 
 from qisguard.identity.ids import NodeId, to_bytes
-from qisguard.node.record import IndexRecord, ProviderRecord
-from qisguard.node.sqlite_file import SqliteFile
-from qisguard.node.sqlite_packets import SqlitePackets
-from qisguard.node.sqlite_records import SqliteRecords
-from qisguard.node.sqlite_scopes import Groups, Kind
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Rejected
+from qisguard.store.record import IndexRecord, ProviderRecord
+from qisguard.store.sqlite_file import SqliteFile
+from qisguard.store.sqlite_packets import SqlitePackets
+from qisguard.store.sqlite_records import SqliteRecords
+from qisguard.store.sqlite_scopes import Groups, Kind
+from qisguard.store.store import StoreLimits
 
 
 class SqliteStore:

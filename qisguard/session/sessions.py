@@ -20,20 +20,20 @@ from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 
+from qisguard.config import NodeConfig
 from qisguard.errors import QisguardError
-from qisguard.identity.descriptor import Address, Descriptor, Identity
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Descriptor, Identity
 from qisguard.identity.ids import NodeId
 from qisguard.identity.puzzle import Draw
-from qisguard.node import wire
-from qisguard.node.channel import COUNTER_MAX, COUNTER_REKEY, Session, nonce_of
-from qisguard.node.config import NodeConfig
-from qisguard.node.initiator import Initiator
-from qisguard.node.known import Known, OpenDescriptor
-from qisguard.node.payer import by_network
-from qisguard.node.responder import Responder
-from qisguard.node.session_table import Organisation, SessionTable
-from qisguard.node.successors import Successors
 from qisguard.outcomes.packet import Verify
+from qisguard.session import wire
+from qisguard.session.channel import COUNTER_MAX, COUNTER_REKEY, Session, nonce_of
+from qisguard.session.initiator import Initiator
+from qisguard.session.known import Known, OpenDescriptor
+from qisguard.session.responder import Responder
+from qisguard.session.successors import Successors
+from qisguard.session.table import Organisation, SessionTable, by_network
 
 CHECK_PERIOD = 60.0
 """How often, in seconds, open sessions are compared with the expiry of their descriptors."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, TypeVar
 
-from qisguard.node.shares import Shares
+from qisguard.store.shares import Shares
 
 
 @dataclass(slots=True, eq=False)

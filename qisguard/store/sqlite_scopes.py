@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from enum import IntEnum
 
-from qisguard.node.shares import Shares
-from qisguard.node.sqlite_file import SqliteFile
+from qisguard.store.shares import Shares
+from qisguard.store.sqlite_file import SqliteFile
 
 SCOPES_MAX = 4_096
 """Scopes whose numbers and counts are kept in memory; others are counted again when asked for."""

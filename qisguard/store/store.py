@@ -25,11 +25,11 @@ Packets:
 from dataclasses import dataclass
 from typing import Protocol
 
+from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId
-from qisguard.node.config import NodeConfig
-from qisguard.node.record import IndexRecord, ProviderRecord
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Rejected
+from qisguard.store.record import IndexRecord, ProviderRecord
 
 EXPIRED = Rejected("expired")
 OLDER_RECORD = Rejected("older record")

@@ -12,16 +12,22 @@
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
-from qisguard.identity.descriptor import Address, Descriptor
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address, network_of
+from qisguard.identity.descriptor import Descriptor
 from qisguard.identity.ids import NodeId
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
+from qisguard.session.channel import Session
 
 SESSIONS_PER_PEER_MAX = 4
 """Both sides may connect at once, and again after a restart that the other has not noticed."""
 
 Organisation = Callable[[Descriptor, Address], str]
 """Names the group whose share of the table a peer takes."""
+
+
+def by_network(descriptor: Descriptor, address: Address) -> str:
+    """Return the group of a peer that no roster names: the network it speaks from."""
+    return f"net:{network_of(address[0]):x}"
 
 
 class SessionTable:

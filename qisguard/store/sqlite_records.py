@@ -4,13 +4,13 @@ from collections import Counter
 
 from qisguard.identity.ids import ID_SIZE, node_id, to_bytes
 from qisguard.identity.keys import KEY_SIZE, SIGNATURE_SIZE
-from qisguard.node import store as rules
-from qisguard.node.record import IndexRecord, ProviderRecord, join_record
-from qisguard.node.shares import Shares
-from qisguard.node.sqlite_file import Result, SqliteFile, Values
-from qisguard.node.sqlite_scopes import Groups, Kind, Scope, Scopes
-from qisguard.node.store import StoreLimits
 from qisguard.plugins import Rejected
+from qisguard.store import store as rules
+from qisguard.store.record import IndexRecord, ProviderRecord, join_record
+from qisguard.store.shares import Shares
+from qisguard.store.sqlite_file import Result, SqliteFile, Values
+from qisguard.store.sqlite_scopes import Groups, Kind, Scope, Scopes
+from qisguard.store.store import StoreLimits
 
 _PUBLIC = slice(6 + ID_SIZE, 6 + ID_SIZE + KEY_SIZE)
 """The provider's public key within the signed bytes, which begin with fields of fixed size."""

@@ -7,8 +7,8 @@ request goes where nobody listens.
 
 from dataclasses import dataclass
 
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
+from qisguard.config import NodeConfig
+from qisguard.session.channel import Session
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from qisguard.identity.descriptor import Address, Descriptor
+from qisguard.identity.address import Address
+from qisguard.identity.descriptor import Descriptor
 from qisguard.identity.ids import NodeId
 
 REPLAY_WINDOW = 1_024

@@ -12,20 +12,20 @@ from collections.abc import Callable
 
 from nacl.bindings import crypto_kx_seed_keypair
 
+from qisguard.config import NodeConfig
 from qisguard.errors import ProofError
-from qisguard.identity.descriptor import Address, Descriptor, Identity
+from qisguard.identity.address import Address, site_of
+from qisguard.identity.descriptor import Descriptor, Identity
 from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.identity.keys import ACCEPT_TAG, AUTH_TAG
 from qisguard.identity.puzzle import Draw
-from qisguard.node import wire
-from qisguard.node.budget import Budget, Budgets
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
-from qisguard.node.cookie import Cookies
-from qisguard.node.known import OpenDescriptor
-from qisguard.node.payer import site_of
-from qisguard.node.transcript import accept_hash, auth_hash, server_ciphers
 from qisguard.outcomes.packet import Verify
+from qisguard.session import wire
+from qisguard.session.budget import Budget, Budgets
+from qisguard.session.channel import Session
+from qisguard.session.cookie import Cookies
+from qisguard.session.known import OpenDescriptor
+from qisguard.session.transcript import accept_hash, auth_hash, server_ciphers
 
 
 class Responder:

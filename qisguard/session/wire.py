@@ -17,10 +17,10 @@ import struct
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from qisguard.config import DATAGRAM_SIZE
 from qisguard.errors import DecodeError
 from qisguard.identity.descriptor import DESCRIPTOR_SIZE_MAX
 from qisguard.identity.keys import SIGNATURE_SIZE
-from qisguard.node.config import DATAGRAM_SIZE
 
 VERSION = 1
 HELLO, COOKIE, AUTH, ACCEPT, SEALED = 1, 2, 3, 4, 5

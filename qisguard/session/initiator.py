@@ -15,20 +15,20 @@ from heapq import heapify, heappop, heappush
 
 from nacl.bindings import crypto_kx_seed_keypair
 
+from qisguard.config import NodeConfig
 from qisguard.errors import ProofError
-from qisguard.identity.descriptor import Address, Descriptor, Identity
+from qisguard.identity.address import Address, site_of
+from qisguard.identity.descriptor import Descriptor, Identity
 from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.identity.keys import ACCEPT_TAG, AUTH_TAG
 from qisguard.identity.puzzle import Draw
-from qisguard.node import wire
-from qisguard.node.budget import Budgets
-from qisguard.node.channel import Session
-from qisguard.node.config import NodeConfig
-from qisguard.node.hearsay import Hearsay
-from qisguard.node.known import OpenDescriptor
-from qisguard.node.payer import site_of
-from qisguard.node.transcript import accept_hash, auth_hash, client_ciphers
 from qisguard.outcomes.packet import Verify
+from qisguard.session import wire
+from qisguard.session.budget import Budgets
+from qisguard.session.channel import Session
+from qisguard.session.hearsay import Hearsay
+from qisguard.session.known import OpenDescriptor
+from qisguard.session.transcript import accept_hash, auth_hash, client_ciphers
 
 COOKIES_MAX = 3
 """Different cookies of one handshake that are answered at a time."""

@@ -8,8 +8,7 @@ import struct
 from hashlib import blake2b
 from hmac import compare_digest
 
-from qisguard.identity.descriptor import Address
-from qisguard.node.messages import pack_host
+from qisguard.identity.address import Address, pack_host
 
 _TIME = struct.Struct("!Q")
 _PORT = struct.Struct("!H")

@@ -8,10 +8,9 @@ kind never take the last places in the table, which are for contacts that were p
 from collections import Counter
 from collections.abc import Hashable
 
-from qisguard.identity.descriptor import Address
-from qisguard.node.budget import Budgets
-from qisguard.node.config import NodeConfig
-from qisguard.node.payer import network_of
+from qisguard.config import NodeConfig
+from qisguard.identity.address import Address, network_of
+from qisguard.session.budget import Budgets
 
 
 class Hearsay:

@@ -1,13 +1,13 @@
 """Packets, sequence numbers and evidence in a SQLite file. The rules are those of ``store``."""
 
 from qisguard.identity.keys import SIGNATURE_SIZE
-from qisguard.node import store as rules
-from qisguard.node.shares import Shares
-from qisguard.node.sqlite_file import Result, SqliteFile
-from qisguard.node.sqlite_scopes import Groups, Kind, Scope, Scopes
-from qisguard.node.store import StoreLimits
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Rejected
+from qisguard.store import store as rules
+from qisguard.store.shares import Shares
+from qisguard.store.sqlite_file import Result, SqliteFile
+from qisguard.store.sqlite_scopes import Groups, Kind, Scope, Scopes
+from qisguard.store.store import StoreLimits
 
 _NAMED = "scope = ? and author = ? and name = ?"
 _GONE = "past = 1, due = last, digest = null, data = null"

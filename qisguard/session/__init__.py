@@ -1,0 +1,1 @@
+"""Handshakes and sealed sessions: who speaks, and that nobody else heard or changed it."""

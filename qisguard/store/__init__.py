@@ -1,0 +1,1 @@
+"""What a node keeps for others: records and packets, bounded, fair, durable."""
