@@ -14,6 +14,7 @@ from qisguard.identity.network import Network
 from qisguard.identity.puzzle import PuzzleForm
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node import messages
+from qisguard.node.checks import Checks
 from qisguard.node.maintenance import Maintenance
 from qisguard.node.node import Node
 from qisguard.node.routing import Contact, RoutingTable
@@ -320,7 +321,7 @@ def test_an_id_that_signs_wrong_solutions_gets_few_costly_checks() -> None:
     cheap = Network("dear", key_pair("authority").public, bytes(32), 0, 0)
     liar = make_identity(1)
     node = make_node(0)
-    node.network = network
+    node.network, node._checks = network, Checks()
     errors = Counter[str]()
     for seq in range(12):
         forged = liar.describe(cheap, ("10.1.1.1", 4_000), seq, DAY + 5).signed

@@ -235,7 +235,7 @@ class HostileNetwork(RuleBasedStateMachine):
         """When the network is good again, everybody can talk to everybody."""
         if not hasattr(self, "sides"):
             return
-        for _ in range(6):  # whatever is under way ends, and nothing arrives
+        for _ in range(24):  # whatever is under way ends, and nothing arrives
             self.time_passes(10.0)
         at = len(self.wire)
         pairs = [(0, 1), (1, 2), (2, 0)]

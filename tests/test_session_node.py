@@ -6,6 +6,7 @@ import pytest
 
 from qisguard.node import messages
 from qisguard.node.node import Node
+from qisguard.node.operations import Found
 from qisguard.node.routing import Contact
 from tests.builders import (
     find,
@@ -55,8 +56,8 @@ def test_a_peer_that_restarted_is_found_again_and_the_request_answered() -> None
     peer.counts.clear()
     again = asker.find(make_identity(7).id, 100.0)
     found, when = _finish([asker, peer], asker, again, 100.0)
-    assert isinstance(found, list)
-    assert peer.me.id in [contact.id for contact in found]
+    assert isinstance(found, Found)
+    assert peer.me.id in [contact.id for contact in found.contacts]
     assert peer.counts["dropped: no such session"] > 0
     assert peer.counts["requests: FindNode"] > 0
     assert asker.sessions.get(peer.me.id) is not old
@@ -79,8 +80,8 @@ def test_requests_are_answered_while_a_session_is_renewed() -> None:
     repeated = asker.counts["requests repeated"]
     for index in range(10, 20):
         found, _ = _finish(pair, asker, asker.find(make_identity(index).id, now), now)
-        assert isinstance(found, list)
-        assert peer.me.id in [contact.id for contact in found]
+        assert isinstance(found, Found)
+        assert peer.me.id in [contact.id for contact in found.contacts]
     assert asker.counts["requests repeated"] == repeated
     assert asker.sessions.get(peer.me.id) is not old
     assert not asker.counts["dropped: malformed message"]
