@@ -76,6 +76,9 @@ class NodeConfig:
     questionable_after: float = _setting(
         900.0, "routing", "seconds", 0.001, 1e9, "a silent member is pinged when a newcomer waits"
     )
+    knock_interval: float = _setting(
+        15.0, "routing", "seconds", 0.001, 1e9, "one lost bootstrap is called again this often"
+    )
     failures_max: int = _setting(
         2, "routing", "failures", 1, 16, "requests in a row that a contact may leave unanswered"
     )

@@ -12,7 +12,8 @@ from qisguard.identity.descriptor import open_descriptor
 from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import PuzzleForm
-from qisguard.lab.virtual import Links, VirtualEngine
+from qisguard.lab.links import Links
+from qisguard.lab.virtual import VirtualEngine
 from qisguard.node import messages
 from qisguard.node.checks import Checks
 from qisguard.node.maintenance import Maintenance
@@ -329,3 +330,21 @@ def test_an_id_that_signs_wrong_solutions_gets_few_costly_checks() -> None:
             node._open_descriptor(forged)
         errors["budget" if "budget" in str(caught.value) else "solution"] += 1
     assert errors == {"solution": 4, "budget": 8}
+
+
+def test_a_lost_bootstrap_is_found_again_within_a_minute_of_its_return() -> None:
+    config = NodeConfig(refresh_interval=86_400.0, failures_max=1)
+
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        first, second = nodes
+        engine.stop(first)
+        await _wait(engine, 700.0)  # the session is idle and forgotten meanwhile
+        engine.act(second, lambda now: [second.find(first.me.id, now)])
+        await _wait(engine, 300.0)
+        assert first.me.id not in second.table
+        back = engine.restart(first, lambda address: make_node(0, address, config=config))
+        await _wait(engine, 60.0)
+        assert back.me.id in second.table
+        assert second.me.id in back.table
+
+    _story(2, config, tell)

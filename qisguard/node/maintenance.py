@@ -1,7 +1,9 @@
 """What a node does unasked, a little at a time: refresh, publish again, hand over, repair.
 
 - *Refresh*: a bucket without a look-up for a while gets one (Kademlia, section 2.3), and the
-  bootstraps are asked for our neighbourhood: after a cut that is the way back to the other side.
+  bootstraps are asked for our neighbourhood.
+- *Knock*: a bootstrap that was lost is called again and again: after a cut, when every table is
+  full of its own side, that is the way back to the other one.
 - *Republish*: what this node published is published again, by it, before its records expire.
 - *Hand over*: who comes to live closest to a place gets what is held there from its next neighbour.
 - *Repair*: replicas of a place compare what they hold; each has its turn, round after round, so
@@ -20,7 +22,8 @@ from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, to_bytes
 from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Roster
 from qisguard.node import publishing
-from qisguard.node.operations import Operation, Surroundings, find, roster_replicas
+from qisguard.node.messages import Ping
+from qisguard.node.operations import Ask, Operation, Surroundings, find, roster_replicas
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.store.store import Store
 
@@ -62,6 +65,9 @@ class Maintenance:
         self._is_running = False
         self._next_step: float | None = None
         self._next_refresh = now + config.refresh_interval / 60  # soon after joining
+        self._next_knock = now + config.knock_interval
+        self._knocks = 0
+        self._lost: set[NodeId] = set()
         self._next_look = now + self._part_of(config.refresh_interval)
         self._next_republish = now + self._part_of(config.republish_interval)
         self._next_repair = now + self._part_of(config.repair_interval)
@@ -74,7 +80,13 @@ class Maintenance:
 
     def next_timer(self) -> float:
         """Return when ``step`` has something to do."""
-        times = [self._next_refresh, self._next_look, self._next_republish, self._next_repair]
+        times = [
+            self._next_refresh,
+            self._next_look,
+            self._next_knock,
+            self._next_republish,
+            self._next_repair,
+        ]
         if self._next_step is not None:
             times.append(self._next_step)
         return min(times)
@@ -84,6 +96,9 @@ class Maintenance:
         if self._next_refresh <= now:
             self._next_refresh = now + self._config.refresh_interval / 4
             self._add(self._refresh(now), now)
+        if self._next_knock <= now:
+            self._next_knock = now + self._config.knock_interval
+            self._add(self._knock(), now)
         if self._next_look <= now:
             self._next_look = now + self._config.refresh_interval
             self._add(self._look_around(), now)
@@ -134,6 +149,23 @@ class Maintenance:
         """Ask the bootstraps for our neighbourhood: a cut may have left us only our own side."""
         start = list(self._bootstraps)
         yield partial(find, target=self._own, count=self._config.k, start=start)
+
+    def _knock(self) -> Search:
+        """Call the next bootstrap if it is not in the table, or was lost when last called."""
+        self._knocks += 1
+        if self._bootstraps:
+            contact = self._bootstraps[self._knocks % len(self._bootstraps)]
+            if contact.id in self._lost or contact.id not in self._table:
+                yield partial(self._call, contact=contact)
+
+    def _call(self, around: Surroundings, contact: Contact) -> Operation[None]:
+        """Ping a bootstrap; when one that was lost is back, find our neighbourhood through it."""
+        _, _, reply = yield [Ask(contact, Ping(0))]
+        if reply is None:
+            self._lost.add(contact.id)
+        elif contact.id in self._lost:
+            self._lost.discard(contact.id)
+            yield from find(around, self._own, self._config.k, [contact])
 
     def _republish(self) -> Search:
         after = b""
