@@ -24,7 +24,16 @@ from qisguard.lab.virtual import VirtualEngine
 from qisguard.lab.warm import nearest
 from qisguard.node.node import Node
 from qisguard.node.routing import Contact
-from tests.builders import CLOCK, find, make_crowd, make_engine, make_identity, make_node
+from tests.builders import (
+    CLOCK,
+    find,
+    make_crowd,
+    make_engine,
+    make_identity,
+    make_node,
+    make_packet,
+    publish,
+)
 from tests.hops import HopRecorder
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +94,23 @@ def test_a_run_with_every_fault_replays_in_another_process_whatever_the_hash_see
 
 def test_another_seed_goes_wrong_in_another_way() -> None:
     assert digest_of(1) != digest_of(2)
+
+
+@pytest.mark.parametrize(("time", "latency"), [(101, (0.005, 0.025)), (100, (0.005, 0.025_000_1))])
+def test_the_digest_covers_what_datagrams_say_and_when_they_arrive(
+    time: int, latency: tuple[float, float]
+) -> None:
+    async def story(time: int, latency: tuple[float, float]) -> tuple[str, float]:
+        engine = VirtualEngine(1, CLOCK, Links(latency))
+        nodes = await make_crowd(engine, 3, CONFIG)
+        await publish(engine, nodes[1], [make_packet(time=time)])
+        return engine.digest(), engine.measures()["datagrams"]
+
+    digest, datagrams = asyncio.run(story(100, (0.005, 0.025)))
+    assert asyncio.run(story(100, (0.005, 0.025))) == (digest, datagrams)
+    other = asyncio.run(story(time, latency))
+    assert other[0] != digest
+    assert other[1] == datagrams
 
 
 # --- cuts ---------------------------------------------------------------------------------------
@@ -254,11 +280,12 @@ def test_the_engine_gives_each_node_its_own_time_and_wakes_it_by_it() -> None:
     engine = VirtualEngine(1, CLOCK, Links())
     wrong = [Skew(), Skew(offset=1_000.0), Skew(rate=2.0, steps=((400.0, -200.0),))]
     seen: list[list[tuple[float, float]]] = [[], [], []]
-    for number, skew in enumerate(wrong):
-        node = engine.add(partial(_watching, engine, seen[number], number))
-        if number:
-            engine.set_clock(node, skew)
+    nodes = [engine.add(partial(_watching, engine, seen[n], n)) for n in range(3)]
+    for node, skew in zip(nodes[1:], wrong[1:], strict=True):
+        engine.set_clock(node, skew)
+    engine.act(nodes[0], lambda now: [nodes[0].join([node.me for node in nodes[1:]], now)])
     engine.advance(1_000.0)
+    assert all(isinstance(node, _Watching) and node.heard for node in nodes)
     for skew, times in zip(wrong, seen, strict=True):
         assert times == sorted(times)
         assert all(shown == pytest.approx(skew.read(at)) for at, shown in times)
@@ -275,14 +302,21 @@ class _Watching(Node):
     engine: VirtualEngine
     seen: list[tuple[float, float]]
 
+    heard: int = 0
+
     def handle_timer(self, now: float) -> None:
         self.seen.append((self.engine.now(), now))
         super().handle_timer(now)
 
+    def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
+        self.heard += 1
+        self.seen.append((self.engine.now(), now))
+        super().receive_datagram(data, source, now)
+
 
 def _watching(
     engine: VirtualEngine, seen: list[tuple[float, float]], number: int, address: Address
-) -> Node:
+) -> "_Watching":
     node = make_node(number, address)
     node.__class__ = _Watching
     assert isinstance(node, _Watching)
