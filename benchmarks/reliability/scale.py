@@ -7,6 +7,9 @@ handshakes. Sessions are opened by the first request to each contact and are par
 the look-ups come in two halves: the first meets nobody, the second finds some sessions open. Hops
 are how many replies deep the closest node was first named: 1 when the asker knew it.
 
+The nodes' own background work is off (its intervals are set to 1e9 s), so that what is measured is
+the look-ups; ``--set refresh_interval=3600.0`` and the like bring it back.
+
 Memory is what the process holds (RSS) after the start and after the look-ups, less what it held
 before, for each node; every size runs in a process of its own.
 """
@@ -30,6 +33,7 @@ from qisguard.lab.crowd import Crowd
 from qisguard.lab.links import Links
 
 SCRIPT = "scale.py"
+QUIET = {"refresh_interval": 1e9, "republish_interval": 1e9, "repair_interval": 1e9}
 
 
 def scale(options: argparse.Namespace, seed: int) -> Trial:
@@ -125,7 +129,7 @@ def experiment(arguments: list[str]) -> tuple[Experiment, argparse.Namespace]:
 if __name__ == "__main__":
     made, given = experiment(sys.argv[1:])
     if given.inside:
-        one = measure_one(settings(given), given.nodes[0], given.look_ups, given.seed)
+        one = measure_one(settings(given, **QUIET), given.nodes[0], given.look_ups, given.seed)
         print(json.dumps(asyncio.run(one)))
         sys.exit(0)
     sys.exit(measure(made, given))
