@@ -91,6 +91,16 @@ def test_a_trial_that_raises_says_how_to_have_it_again(monkeypatch: pytest.Monke
     assert command in str(caught.value)
 
 
+def test_seeds_that_ran_without_a_single_try_have_measured_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = load("trial", monkeypatch)
+    experiment, options = load("faults", monkeypatch).experiment(["loss"])
+    experiment.run = lambda options, seed: trial.Trial("0" * 64)
+    assert trial.measure(experiment, options) == 3
+    assert "look-ups: not measured" in capsys.readouterr().out
+
+
 def test_arguments_that_measure_nothing_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
