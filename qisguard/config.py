@@ -110,7 +110,7 @@ class NodeConfig:
     handshake_timeout_max: float = _setting(
         2.0, "session", "seconds", 0.001, 60, "longest wait between two tries of a handshake"
     )
-    handshake_tries: int = _setting(8, "session", "tries", 1, 16, "how often each part is sent")
+    handshake_tries: int = _setting(10, "session", "tries", 1, 16, "how often each part is sent")
     handshakes_open_max: int = _setting(
         1_024, "session", "handshakes", 1, 1 << 20, "handshakes started here and not finished"
     )

@@ -46,6 +46,7 @@ def test_a_network_is_a_slash_24_or_48_however_its_addresses_are_written(
     assert (network_of(one) == network_of(other)) is same
 
 
+@pytest.mark.rule("N-06")
 def test_an_id_that_was_searched_for_is_refused() -> None:
     table = RoutingTable(OWN, NodeConfig(shared_bits_max=20))
     assert table.heard_from(_contact(20, 0, "10.0.0.1"), 0.0) is None
@@ -53,6 +54,7 @@ def test_an_id_that_was_searched_for_is_refused() -> None:
     assert len(table.siblings) == 1
 
 
+@pytest.mark.rule("N-07")
 def test_one_network_gets_two_places_in_a_bucket_and_ten_in_the_table() -> None:
     table = RoutingTable(OWN, NodeConfig())
     reasons = [

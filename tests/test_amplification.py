@@ -178,8 +178,8 @@ def test_a_false_reply_about_a_victims_address_is_worth_much_less_than_without_l
     before, sent = _reflected(unlimited)
     after, same = _reflected(NodeConfig())
     assert sent == same
-    assert before == 20 * 8 * DATAGRAM_SIZE
-    assert after <= 10 * DATAGRAM_SIZE, "four at once, one every two seconds for eleven seconds"
+    assert before == 20 * 10 * DATAGRAM_SIZE
+    assert after <= 11 * DATAGRAM_SIZE, "four at once, one every two seconds for 15 seconds"
 
 
 @pytest.mark.rule("W-04")

@@ -35,6 +35,7 @@ def _run(lookup: Lookup, answer: Answer, rng: random.Random | None = None) -> li
             lookup.handle_nodes(peer.id, nodes)
 
 
+@pytest.mark.rule("N-11")
 @given(nodes=st.sets(ids, min_size=1, max_size=40), target=ids)
 def test_a_look_up_ends_at_the_closest_nodes_of_a_full_network(
     nodes: set[NodeId], target: NodeId
@@ -46,6 +47,7 @@ def test_a_look_up_ends_at_the_closest_nodes_of_a_full_network(
     assert lookup.closest() == sorted(everyone, key=lambda c: target ^ c.id)[:8]
 
 
+@pytest.mark.rule("N-12")
 @given(
     nodes=st.sets(ids, min_size=10, max_size=60),
     target=ids,
@@ -89,6 +91,7 @@ def test_with_one_path_and_honest_peers_the_k_nearest_of_a_kademlia_network_are_
         assert lookup.closest() == sorted(everyone, key=lambda c: c.id ^ target)[:20]
 
 
+@pytest.mark.rule("N-12")
 def test_a_liar_on_one_path_does_not_spoil_another() -> None:
     """The liar names only accomplices; the other path still finds every honest node."""
     target = NodeId(0)
@@ -104,6 +107,7 @@ def test_a_liar_on_one_path_does_not_spoil_another() -> None:
     assert set(honest) <= set(asked)
 
 
+@pytest.mark.rule("N-13")
 def test_a_liar_cannot_burn_honest_ids_with_false_addresses() -> None:
     """It names the honest nodes at dead addresses before the honest path meets them."""
     target = NodeId(0)
@@ -132,6 +136,7 @@ def test_a_peer_that_answers_late_may_have_been_forgotten_meanwhile() -> None:
     assert slow in lookup.closest()
 
 
+@pytest.mark.rule("N-14")
 def test_colluders_that_invent_ever_nearer_nodes_cannot_keep_a_look_up_alive() -> None:
     target = NodeId(0)
     invented = 1 << 255
@@ -158,6 +163,7 @@ def test_replies_nobody_asked_for_are_dropped() -> None:
     assert lookup.done
 
 
+@pytest.mark.rule("N-13")
 def test_hearsay_never_moves_a_known_contact() -> None:
     known = make_contact(5)
     lookup = Lookup(NodeId(0), [known, make_contact(9)], count=4, alpha=2)

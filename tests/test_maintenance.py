@@ -78,6 +78,7 @@ def _holders(nodes: list[Node], key: int) -> list[Node]:
 
 
 # --- publishing again ----------------------------------------------------------------------------
+@pytest.mark.rule("N-37")
 def test_what_a_node_published_it_publishes_again_before_its_records_expire() -> None:
     config = NodeConfig(k=8, replica_count=4, record_lifetime=900.0, republish_interval=400.0)
 
@@ -95,6 +96,7 @@ def test_what_a_node_published_it_publishes_again_before_its_records_expire() ->
     _story(6, config, tell)
 
 
+@pytest.mark.rule("N-37")
 def test_nothing_is_published_again_for_a_packet_that_has_expired() -> None:
     """One second is a day here: the packet lives for three."""
     config = NodeConfig(k=8, replica_count=4, republish_interval=1.0, descriptor_days=300)
@@ -116,6 +118,7 @@ def test_nothing_is_published_again_for_a_packet_that_has_expired() -> None:
 
 
 # --- handing over and repairing ------------------------------------------------------------------
+@pytest.mark.rule("N-38")
 def test_a_new_neighbour_of_a_key_is_handed_its_packets() -> None:
     async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
         packets = [make_packet(0, case, key=case % 6) for case in range(30)]
@@ -133,6 +136,7 @@ def test_a_new_neighbour_of_a_key_is_handed_its_packets() -> None:
     _story(12, CONFIG, tell)
 
 
+@pytest.mark.rule("N-39")
 def test_a_replica_that_lost_everything_is_repaired() -> None:
     config = NodeConfig(k=8, replica_count=4, repair_interval=100.0)
 
@@ -149,6 +153,7 @@ def test_a_replica_that_lost_everything_is_repaired() -> None:
     _story(10, config, tell)
 
 
+@pytest.mark.rule("N-39")
 def test_replicas_repair_a_roster_place_that_one_of_them_missed() -> None:
     roster = make_roster([make_identity(index) for index in range(12)])
     config = NodeConfig(
@@ -190,6 +195,7 @@ def test_packets_outlive_every_node_that_first_held_them() -> None:
 
 
 # --- the search for work is bounded --------------------------------------------------------------
+@pytest.mark.rule("N-40")
 def test_looking_for_work_in_a_large_store_takes_bounded_steps() -> None:
     store = MemoryStore(StoreLimits.of(NodeConfig()))
     for key in range(500):
@@ -234,6 +240,7 @@ def test_an_idle_node_looks_around_every_refresh_interval() -> None:
 
 
 # --- descriptors ---------------------------------------------------------------------------------
+@pytest.mark.rule("N-41")
 def test_a_descriptor_is_renewed_before_it_expires_and_peers_go_on_talking() -> None:
     """One second is a day here: a descriptor of nine days lasts nine seconds."""
     clock = Clock(first_day=DAY, rate=86_400.0)
@@ -262,6 +269,7 @@ class _Broken(MemoryStore):
         raise StoreError("store: disk full")
 
 
+@pytest.mark.rule("N-31")
 def test_when_nothing_can_be_made_durable_nothing_is_acknowledged_and_reads_go_on() -> None:
     node, stranger = make_node(0, config=CONFIG), make_stranger(1)
     stranger.greet(node, 0.0)
@@ -332,6 +340,7 @@ def test_an_id_that_signs_wrong_solutions_gets_few_costly_checks() -> None:
     assert errors == {"solution": 4, "budget": 8}
 
 
+@pytest.mark.rule("N-10")
 def test_a_lost_bootstrap_is_found_again_within_a_minute_of_its_return() -> None:
     config = NodeConfig(refresh_interval=86_400.0, failures_max=1)
 

@@ -98,6 +98,7 @@ def test_a_joined_node_finds_the_nodes_closest_to_any_id() -> None:
     _run(story())
 
 
+@pytest.mark.rule("N-12")
 def test_disjoint_paths_find_the_same_nodes() -> None:
     async def story() -> None:
         config = NodeConfig(k=8, replica_count=6, disjoint_paths=4)
@@ -110,6 +111,7 @@ def test_disjoint_paths_find_the_same_nodes() -> None:
     _run(story())
 
 
+@pytest.mark.rule("N-21")
 def test_replicas_are_the_closest_ids_of_the_roster_and_few_of_one_issuer() -> None:
     async def story() -> None:
         members = [make_identity(index) for index in range(12)]
@@ -205,6 +207,7 @@ def _foreign(request: Request, honest: Reply) -> Reply | None:
     return honest
 
 
+@pytest.mark.rule("N-32")
 @pytest.mark.parametrize("edit", [_garbage, _hide, _list_without_end, _withhold, _mute, _foreign])
 def test_liars_hide_and_add_nothing_while_one_replica_is_honest(edit: Edit) -> None:
     async def story() -> None:
@@ -253,6 +256,7 @@ def _slander(victims: list[Contact]) -> Edit:
     return edit
 
 
+@pytest.mark.rule("N-01")
 def test_false_addresses_for_honest_nodes_do_not_remove_them_from_the_table() -> None:
     async def story() -> None:
         engine = make_engine(11)
@@ -308,6 +312,7 @@ def test_each_request_is_answered_with_its_number() -> None:
     ]
 
 
+@pytest.mark.rule("N-29")
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
@@ -330,6 +335,7 @@ def test_an_older_record_is_refused() -> None:
         assert _ask(node, stranger, messages.Store(1, record.data, [])) == expected
 
 
+@pytest.mark.rule("N-27")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -392,6 +398,7 @@ def test_what_is_counted_does_not_depend_on_the_peers_words() -> None:
     assert len(node.counts) <= before + 4
 
 
+@pytest.mark.rule("N-19")
 def test_an_identity_has_a_request_budget() -> None:
     node, stranger = _met(NodeConfig(requests_per_second=5))
     answers = [_ask(node, stranger, messages.Ping(index)) for index in range(8)]
@@ -412,6 +419,7 @@ def test_replies_nobody_asked_for_change_nothing() -> None:
     assert len(node.table) == 1
 
 
+@pytest.mark.rule("N-14")
 @pytest.mark.parametrize(
     "contacts",
     [

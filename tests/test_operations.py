@@ -90,6 +90,7 @@ def _replicas(engine: VirtualEngine, node: Node, place: NodeId) -> Awaitable[obj
     )
 
 
+@pytest.mark.rule("N-20")
 def test_open_replicas_are_the_closest_nodes() -> None:
     async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
         for key in range(10):
@@ -101,6 +102,7 @@ def test_open_replicas_are_the_closest_nodes() -> None:
     _story(24, CONFIG, tell)
 
 
+@pytest.mark.rule("N-22")
 def test_a_region_holds_everybody_whose_id_lies_in_it() -> None:
     """Forty nodes, two wanted: the region is a subtree of 16 to 32 parts of the network's ids."""
     config = NodeConfig(k=4, replica_count=2, replica_rule=ReplicaRule.REGION)
@@ -120,6 +122,7 @@ def test_a_region_holds_everybody_whose_id_lies_in_it() -> None:
     _story(40, config, tell)
 
 
+@pytest.mark.rule("N-22")
 def test_a_region_is_walked_in_a_bounded_number_of_lookups() -> None:
     """Everybody claims a full neighbourhood without end: the walk stops all the same."""
     config = NodeConfig(k=4, replica_count=2, replica_rule=ReplicaRule.REGION, region_max=4_096)
@@ -134,6 +137,7 @@ def test_a_region_is_walked_in_a_bounded_number_of_lookups() -> None:
 
 
 # --- one value -----------------------------------------------------------------------------------
+@pytest.mark.rule("N-34")
 def test_one_packet_is_found_by_its_digest() -> None:
     async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
         packets = [make_packet(0, case) for case in range(3)]
@@ -151,6 +155,7 @@ def test_one_packet_is_found_by_its_digest() -> None:
     _story(16, CONFIG, tell)
 
 
+@pytest.mark.rule("N-34")
 def test_a_liar_on_the_way_cannot_pass_another_packet_off_as_the_value() -> None:
     other = make_packet(0, 9)
 
@@ -172,6 +177,7 @@ def test_a_liar_on_the_way_cannot_pass_another_packet_off_as_the_value() -> None
 
 
 # --- providers and the index ---------------------------------------------------------------------
+@pytest.mark.rule("N-35")
 def test_every_provider_of_a_key_is_found_page_by_page() -> None:
     async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
         for index, node in enumerate(nodes):
@@ -186,6 +192,8 @@ def test_every_provider_of_a_key_is_found_page_by_page() -> None:
     _story(17, CONFIG, tell)
 
 
+@pytest.mark.rule("N-33")
+@pytest.mark.rule("N-35")
 @pytest.mark.parametrize("kind", ["forged", "another place", "not rising", "silent"])
 def test_a_replica_that_lies_about_providers_adds_none_and_hides_none(kind: str) -> None:
     other = make_record(make_identity(99), key=5).data
@@ -220,6 +228,7 @@ def test_a_replica_that_lies_about_providers_adds_none_and_hides_none(kind: str)
     _story(12, CONFIG, tell)
 
 
+@pytest.mark.rule("N-36")
 def test_a_walk_names_every_key_of_a_domain_and_no_other() -> None:
     async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
         packets = [make_packet(0, case, key=case) for case in range(60)]
@@ -261,6 +270,7 @@ def test_an_index_record_of_somebody_else_is_refused() -> None:
     assert ask(own.data, now=61.0) == messages.Refused(7, "record: expired")
 
 
+@pytest.mark.rule("N-23")
 def test_a_node_takes_nothing_for_places_that_others_keep() -> None:
     config = NodeConfig(k=8, replica_count=2, replica_slack=1.0)
 

@@ -37,6 +37,7 @@ CONFIG = NodeConfig(
 
 
 # --- round trips ---------------------------------------------------------------------------------
+@pytest.mark.rule("N-16")
 def test_a_peer_without_samples_gets_the_longest_wait_and_then_the_common_one() -> None:
     trips = RoundTrips(CONFIG)
     assert trips.timeout(NodeId(1), 1) == 2.0
@@ -54,6 +55,7 @@ def test_a_slow_peer_is_given_time_and_a_quick_one_is_not() -> None:
     assert trips.timeout(NodeId(2), 1) == pytest.approx(1.2, abs=0.1)
 
 
+@pytest.mark.rule("N-16")
 @given(st.lists(st.tuples(st.integers(0, 30), st.floats(0, 1e6)), max_size=200), st.integers(1, 16))
 def test_waits_stay_within_their_bounds_and_grow_with_each_try(
     samples: list[tuple[int, float]], tries: int
@@ -84,6 +86,7 @@ def _heard(node: Node, stranger: Stranger, now: float) -> Sequence[Message]:
     return [messages.decode(data) for data in stranger.heard]
 
 
+@pytest.mark.rule("N-18")
 def test_few_requests_are_in_flight_to_one_peer_and_all_are_sent_in_the_end() -> None:
     node, stranger, _ = _met()
     for target in range(20):
@@ -99,6 +102,7 @@ def test_few_requests_are_in_flight_to_one_peer_and_all_are_sent_in_the_end() ->
     assert not node.is_busy
 
 
+@pytest.mark.rule("N-19")
 def test_a_busy_peer_is_asked_again_later_and_then_believed() -> None:
     node, stranger, _ = _met()
     node.find(NodeId(1), 0.0)
@@ -114,6 +118,7 @@ def test_a_busy_peer_is_asked_again_later_and_then_believed() -> None:
     assert len(node.table) == 1, "a busy peer is alive"
 
 
+@pytest.mark.rule("N-17")
 def test_a_silent_peer_is_asked_as_often_as_the_configuration_says_and_then_dropped() -> None:
     node, stranger, _ = _met(dataclasses.replace(CONFIG, failures_max=1))
     stranger.sessions.outbox.clear()
@@ -131,6 +136,7 @@ def test_a_silent_peer_is_asked_as_often_as_the_configuration_says_and_then_drop
     assert len(node.sessions) == 0, "the session that failed is closed"
 
 
+@pytest.mark.rule("N-15")
 def test_a_lookup_asks_somebody_else_while_one_is_late() -> None:
     lookup = Lookup(NodeId(0), [make_contact(i) for i in (1, 2, 3)], count=3, alpha=1)
     (first,) = lookup.queries_to_send()
@@ -157,6 +163,7 @@ def test_an_operation_is_told_once_that_a_hurried_request_is_late() -> None:
     assert told == 1
 
 
+@pytest.mark.rule("N-17")
 def test_a_peer_that_restarted_is_reached_again_within_one_request() -> None:
     async def story() -> None:
         engine = make_engine(3)

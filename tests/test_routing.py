@@ -49,6 +49,7 @@ def test_a_node_is_not_its_own_contact() -> None:
     assert len(table) == 0
 
 
+@pytest.mark.rule("N-03")
 def test_a_full_bucket_keeps_those_it_has_known_for_long() -> None:
     table = RoutingTable(OWN, NO_SIBLINGS)
     old = [_in_range(0, low) for low in range(3)]
@@ -70,6 +71,7 @@ def test_memory_is_bounded_whoever_comes() -> None:
     assert len(bucket.networks) == len(table._networks) == len(table) <= 7
 
 
+@pytest.mark.rule("N-04")
 def test_silence_at_a_false_address_does_not_remove_a_contact() -> None:
     table = RoutingTable(OWN, CONFIG)
     contact = _in_range(3, 7)
@@ -91,6 +93,7 @@ def test_of_those_who_wait_the_one_seen_last_takes_a_free_place() -> None:
     assert set(table) == {*members[:2], waiting[0]}
 
 
+@pytest.mark.rule("N-03")
 def test_only_the_member_seen_least_recently_is_questioned_and_once_in_a_period() -> None:
     table = RoutingTable(OWN, NO_SIBLINGS)
     members = [_in_range(0, low) for low in range(3)]
@@ -119,6 +122,8 @@ def test_a_member_that_answers_stays_and_the_newcomer_goes_on_waiting() -> None:
     assert set(table) == set(members)
 
 
+@pytest.mark.rule("N-01")
+@pytest.mark.rule("N-08")
 def test_a_known_contact_moves_by_its_own_session_only_where_the_rules_let_it() -> None:
     table = RoutingTable(OWN, CONFIG)
     crowd = [Contact(_in_range(0, low).id, ("10.9.9.1", 1 + low)) for low in range(2)]
@@ -159,6 +164,7 @@ def test_an_admission_rule_decides_before_the_bucket(low: int, count: int) -> No
     assert refusal == (None if count else Rejected("odd"))
 
 
+@pytest.mark.rule("N-08")
 def test_a_waiting_contact_that_the_rules_refuse_when_its_turn_comes_is_forgotten() -> None:
     table = RoutingTable(OWN, NO_SIBLINGS)
     members = [_in_range(0, low) for low in range(3)]
@@ -171,6 +177,7 @@ def test_a_waiting_contact_that_the_rules_refuse_when_its_turn_comes_is_forgotte
 
 
 # --- who is near ---------------------------------------------------------------------------------
+@pytest.mark.rule("N-05")
 def test_a_full_bucket_does_not_keep_a_close_neighbour_out() -> None:
     table = RoutingTable(OWN, CONFIG)
     crowd = [_in_range(4, low) for low in range(40, 60)]
@@ -183,6 +190,7 @@ def test_a_full_bucket_does_not_keep_a_close_neighbour_out() -> None:
     assert table.closest(near.id, 1) == [near]
 
 
+@pytest.mark.rule("N-05")
 def test_siblings_are_the_nearest_and_the_farthest_makes_room() -> None:
     table = RoutingTable(OWN, CONFIG)
     crowd = [_in_range(prefix, low) for prefix in (0, 1, 4) for low in range(9)]
@@ -253,6 +261,7 @@ def test_the_estimated_size_of_a_random_network_is_near_the_true_one(
 
 
 # --- refresh -------------------------------------------------------------------------------------
+@pytest.mark.rule("N-09")
 def test_every_range_down_to_our_nearest_contact_is_refreshed_once_an_interval() -> None:
     table, drawn = RoutingTable(OWN, NodeConfig(refresh_interval=100.0)), draw("refresh")
     assert table.stale_targets(0.0, drawn) == [], "nobody to ask"
@@ -277,6 +286,7 @@ def test_refresh_targets_depend_on_nothing_but_the_drawn_bytes() -> None:
     assert len(set(one)) == 7
 
 
+@pytest.mark.rule("N-04")
 def test_a_contact_leaves_after_so_many_silences_in_a_row_and_words_between_them_save_it() -> None:
     table = RoutingTable(OWN, NodeConfig(failures_max=2))
     contact = make_contact(OWN ^ 1 << 250)

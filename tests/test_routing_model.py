@@ -358,6 +358,7 @@ RoutingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count
 TestRoutingTableIsTheSplittingTree = RoutingMachine.TestCase
 
 
+@pytest.mark.rule("N-02")
 @pytest.mark.parametrize("seed", range(16))
 def test_a_long_life_goes_like_that_of_the_splitting_tree(seed: int) -> None:
     """The same machine, deeper than a search for short counterexamples gets."""

@@ -437,7 +437,7 @@ def test_a_silent_peer_is_given_up_after_a_bounded_number_of_tries() -> None:
         now = due
         silent += list(client.sessions.handle_timer(now))
         sent += len(client.sent())
-    assert (sent, silent, now) == (8, [(make_identity(SERVER).id, address_of(SERVER))], 11.0)
+    assert (sent, silent, now) == (10, [(make_identity(SERVER).id, address_of(SERVER))], 15.0)
 
 
 def test_the_table_of_started_handshakes_is_bounded() -> None:

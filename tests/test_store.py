@@ -86,6 +86,7 @@ def held_providers(store: Store, now: int = 0) -> set[NodeId]:
 
 
 # --- caps and groups -----------------------------------------------------------------------------
+@pytest.mark.rule("N-28")
 def test_a_flood_of_records_pushes_out_only_itself(store: Store) -> None:
     honest = [make_record(make_identity(number)) for number in range(2)]
     for record in honest:
@@ -117,6 +118,7 @@ def test_two_groups_of_one_size_do_not_push_each_other_out_in_turn(store: Store)
     assert held_providers(store) == before
 
 
+@pytest.mark.rule("N-28")
 def test_a_refresh_is_kept_when_everything_is_full_and_evicts_nobody(store: Store) -> None:
     for number in range(8):
         store.put_record(make_record(make_identity(number)), "flood", 0)
@@ -180,6 +182,7 @@ def test_a_record_that_moves_to_another_group_is_counted_there(store: Store) -> 
     assert lost == {make_identity(0).id}
 
 
+@pytest.mark.rule("N-28")
 def test_a_flood_of_packets_pushes_out_only_itself(store: Store) -> None:
     honest = make_packet(0)
     assert store.put(PLACE, honest, "hospital", DAY) is None
@@ -260,6 +263,7 @@ def test_a_flood_of_keys_pushes_out_only_itself(store: Store) -> None:
     assert store.put_key(index(bytes([8]) * 32, 2), "flood", 0) is None  # another prefix
 
 
+@pytest.mark.rule("N-30")
 def test_pages_begin_after_any_bytes(store: Store) -> None:
     keys = [bytes([7, number]) + bytes(30) for number in range(3)]
     for key in keys:
@@ -276,6 +280,8 @@ def test_pages_begin_after_any_bytes(store: Store) -> None:
 
 
 # --- packets -------------------------------------------------------------------------------------
+@pytest.mark.rule("N-25")
+@pytest.mark.rule("N-24")
 def test_an_expired_sequence_number_does_not_come_back(store: Store) -> None:
     assert store.put(PLACE, make_packet(seq=5, exp=DAY), "a", DAY) is None
     assert store.expire(DAY + 1, 0) == 1
@@ -285,6 +291,7 @@ def test_an_expired_sequence_number_does_not_come_back(store: Store) -> None:
     assert store.put(PLACE, make_packet(seq=6), "a", DAY + 1) is None
 
 
+@pytest.mark.rule("N-24")
 def test_a_sequence_number_is_remembered_past_the_latest_expiry_day_of_its_name(
     store: Store,
 ) -> None:
@@ -296,6 +303,7 @@ def test_a_sequence_number_is_remembered_past_the_latest_expiry_day_of_its_name(
     assert store.put(PLACE, make_packet(seq=4), "a", DAY + 41) is None
 
 
+@pytest.mark.rule("N-26")
 def test_both_packets_of_an_equivocation_are_kept_as_evidence(store: Store) -> None:
     first, second = make_packet(seq=3), make_packet(seq=3, time=999)
     assert store.put(PLACE, first, "a", DAY) is None
@@ -437,6 +445,7 @@ def test_the_largest_share_is_found_after_any_changes() -> None:
     assert len(shares._heap) < 200
 
 
+@pytest.mark.rule("N-30")
 def test_providers_whose_ids_begin_alike_are_read_in_the_order_of_whole_ids(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

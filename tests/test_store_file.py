@@ -87,6 +87,7 @@ def test_a_store_remembers_everything_when_opened_again(path: str) -> None:
     second.close()
 
 
+@pytest.mark.rule("N-31")
 def test_nothing_is_durable_before_a_commit_and_everything_after(path: str) -> None:
     store = SqliteStore(path, LIMITS)
     fill(store, 2)
