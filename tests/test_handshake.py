@@ -500,7 +500,7 @@ def test_a_successor_is_not_used_while_the_server_is_not_heard_in_it() -> None:
     while (due := pair.client.sessions.next_timer()) is not None:
         pair.client.sessions.handle_timer(due)
         tries += len(pair.client.sent())
-    assert tries == NodeConfig().handshake_tries - 1, "and once at the beginning"
+    assert 5 <= tries < NodeConfig().handshake_tries, "until the session is given up"
     pair.client.sessions.handle_timer(20.0)
     assert pair.client.session_with(pair.server) is old
     assert len(pair.client.sessions) == 1
