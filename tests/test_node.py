@@ -451,7 +451,7 @@ def test_no_contacts_that_a_peer_names_keep_a_look_up_from_ending(
 
 
 def test_nothing_is_left_of_requests_that_could_not_be_sent() -> None:
-    node = make_node(0, config=NodeConfig(handshakes_open_max=1, k=8))
+    node = make_node(0, config=NodeConfig(handshakes_open_max=1, k=8, knock_interval=1e6))
     far = [Contact(make_identity(index).id, address_of(index)) for index in range(1, 9)]
     node.join(far, 0.0)
     while node.is_busy:

@@ -1,6 +1,7 @@
 """The simulated network: any run can be had again from its seed."""
 
 import asyncio
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_losses_are_counted_and_close_to_the_ratio_asked_for() -> None:
 def test_a_datagram_to_nowhere_is_lost() -> None:
     async def story() -> None:
         engine = make_engine(3)
-        (node,) = await make_crowd(engine, 1, CONFIG)
+        (node,) = await make_crowd(engine, 1, dataclasses.replace(CONFIG, knock_interval=1e6))
         nowhere = Contact(make_identity(5).id, address_of(5))
         await engine.finish(engine.act(node, lambda now: [node.join([nowhere], now)]))
         tries = CONFIG.handshake_tries
@@ -99,7 +100,7 @@ def test_an_operation_that_does_not_end_is_a_fault(monkeypatch: pytest.MonkeyPat
 
     async def story() -> None:
         engine = make_engine(4)
-        (node,) = await make_crowd(engine, 1, CONFIG)
+        (node,) = await make_crowd(engine, 1, dataclasses.replace(CONFIG, knock_interval=1e6))
         nowhere = Contact(make_identity(5).id, address_of(5))
         with pytest.raises(ScenarioError, match="did not end"):
             await engine.finish(engine.act(node, lambda now: [node.join([nowhere], now)]))
