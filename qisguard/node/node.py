@@ -8,18 +8,20 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qisguard.config import NodeConfig
 from qisguard.errors import DecodeError, IdentityError, StoreError, TrailError
-from qisguard.identity.address import Address, network_of
+from qisguard.identity.address import Address
 from qisguard.identity.descriptor import Descriptor, Identity
 from qisguard.identity.ids import NodeId
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import Draw
-from qisguard.identity.roster import NONE, Roster
+from qisguard.identity.roster import Roster
 from qisguard.node import messages, operations, publishing, reading
 from qisguard.node.checks import Checks
+from qisguard.node.gate import Gate
 from qisguard.node.maintenance import Maintenance
 from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import Operation
@@ -30,10 +32,8 @@ from qisguard.node.serve import Server
 from qisguard.node.work import Work
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Accepts, Admits, Behaviour, Clock, Defense, Routes, Send
-from qisguard.session.budget import Budgets
 from qisguard.session.channel import Session
 from qisguard.session.sessions import Opened, Sessions
-from qisguard.session.table import by_network
 from qisguard.store.store import Store
 from qisguard.trail import entries
 
@@ -44,8 +44,6 @@ CHECKPOINT_PERIOD = 60.0
 """Sign a checkpoint at least this often, in seconds (HARDENING, LOG-01)."""
 EXPIRY_PERIOD = 3_600.0
 DAY = 86_400.0
-PUZZLE_CHECKS_BURST = 4.0
-"""Argon2id checks that one id gets at once: who is found good is not checked again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +89,7 @@ class Node:
         self._now = now
         admits = [d for d in defenses if isinstance(d, Admits)]
         self.table = RoutingTable(self.me.id, config, admits)
+        self._gate = Gate(config, roster)
         self.sessions = Sessions(
             identity,
             config,
@@ -98,7 +97,7 @@ class Node:
             checks.verify,
             self._open_descriptor,
             self.counts,
-            self._organisation,
+            self._gate.organisation,
             lambda descriptor: descriptor.expires >= clock.day(self._now),
         )
         self._renew(now)
@@ -128,13 +127,6 @@ class Node:
             checks,
             clock.day,
             self.counts,
-        )
-        self._budgets = Budgets(config.requests_per_second, config.addresses_tracked_max)
-        self._evaluations = Budgets(
-            config.puzzle_checks_per_second, config.addresses_tracked_max, PUZZLE_CHECKS_BURST
-        )
-        self._shares = Budgets(
-            config.organisation_requests_per_second, config.addresses_tracked_max
         )
         self._requests = Requests(config, self.sessions, self.table, self.counts)
         self._events: list[Done] = []
@@ -384,14 +376,13 @@ class Node:
             self._requests.receive_reply(session, message, now)
 
     def _receive_request(self, session: Session, request: Request, now: float) -> None:
-        group = self._organisation(session.descriptor, session.address)
-        if not (self._budgets.spend(session.peer, now) and self._shares.spend(group, now)):
+        if not self._gate.lets_in(session.descriptor, session.address, now):
             self.counts["busy: request budget"] += 1
             busy = messages.Refused(request.number, messages.BUSY)
             self.sessions.send(session, messages.encode(busy))
             return
         self.counts[f"requests: {type(request).__name__}"] += 1
-        payer = self._payer(session.peer, session.address)
+        payer = self._gate.payer(session.peer, session.address)
         reply: Reply | None = self._server.answer(request, session.peer, payer, now)
         if self.behaviour and reply is not None:
             reply = self.behaviour.answer(self, session.peer, request, reply, now)
@@ -399,30 +390,12 @@ class Node:
             self.sessions.send(session, messages.encode(reply))
 
     def _answer_here(self, request: Request, now: float) -> Reply:
-        payer = self._payer(self.me.id, self.me.address)
+        payer = self._gate.payer(self.me.id, self.me.address)
         return self._server.answer(request, self.me.id, payer, now)
 
-    def _organisation(self, descriptor: Descriptor, address: Address) -> str:
-        """Return whose time a peer takes: its issuer's, else that of the network it is in."""
-        issuer = self.roster.by_node.get(descriptor.id) if self.roster else None
-        return issuer.name if issuer else by_network(descriptor, address)
-
-    def _payer(self, peer: NodeId, address: Address) -> str:
-        """Return whose room a peer fills: its issuer's; strangers to a roster share that of one.
-
-        Where there is no roster its network's: who owns a /32 has 65,536 of those, and is not held
-        up by them.
-        """
-        if self.roster is None:
-            return f"net:{network_of(address[0]):x}"
-        issuer = self.roster.by_node.get(peer)
-        return issuer.name if issuer else NONE
-
-    def _may_pay(self, identifier: NodeId) -> bool:
-        return self._evaluations.spend(identifier, self._now)
-
     def _open_descriptor(self, data: bytes) -> Descriptor:
-        descriptor = self._checks.descriptor(data, self.network, self._may_pay)
+        may_pay = partial(self._gate.may_check_puzzle, now=self._now)
+        descriptor = self._checks.descriptor(data, self.network, may_pay)
         try:
             descriptor.check_day(self.clock.day(self._now))
         except IdentityError:
