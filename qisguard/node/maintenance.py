@@ -71,6 +71,7 @@ class Maintenance:
         self._next_look = now + self._part_of(config.refresh_interval)
         self._next_republish = now + self._part_of(config.republish_interval)
         self._next_repair = now + self._part_of(config.repair_interval)
+        self._next_due = self._first_due()
 
     def greet(self, contact: Contact, now: float) -> None:
         """A new neighbour proved itself: look for what it shall hold from now on."""
@@ -80,16 +81,7 @@ class Maintenance:
 
     def next_timer(self) -> float:
         """Return when ``step`` has something to do."""
-        times = [
-            self._next_refresh,
-            self._next_look,
-            self._next_knock,
-            self._next_republish,
-            self._next_repair,
-        ]
-        if self._next_step is not None:
-            times.append(self._next_step)
-        return min(times)
+        return self._next_due if self._next_step is None else min(self._next_step, self._next_due)
 
     def step(self, now: float) -> Task | None:
         """Return the operation to start now, if any; ``ended`` must be called when it has ended."""
@@ -109,9 +101,19 @@ class Maintenance:
         if self._next_repair <= now:
             self._next_repair = now + self._config.repair_interval
             self._add(self._repair(int(now / self._config.repair_interval)), now)
+        self._next_due = self._first_due()
         if self._next_step is None or self._next_step > now or self._is_running:
             return None
         return self._look(now)
+
+    def _first_due(self) -> float:
+        return min(
+            self._next_refresh,
+            self._next_look,
+            self._next_knock,
+            self._next_republish,
+            self._next_repair,
+        )
 
     def ended(self, now: float) -> None:
         """The operation that ``step`` returned has ended."""

@@ -136,12 +136,11 @@ class Requests:
         """Return when something is due."""
         while self._due and not self._is_current(*self._due[0]):
             heapq.heappop(self._due)
-        times = (
-            self._due[0][0] if self._due else None,
-            self._next_late(),
-            self._sessions.next_timer(),
-        )
-        return min((time for time in times if time is not None), default=None)
+        first = self._due[0][0] if self._due else None
+        for time in (self._next_late(), self._sessions.next_timer()):
+            if time is not None and (first is None or time < first):
+                first = time
+        return first
 
     def _next_late(self) -> float | None:
         """Return when the hurried request asked first has taken longer than usual."""

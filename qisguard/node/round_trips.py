@@ -42,11 +42,14 @@ class RoundTrips:
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
         self._all = _Estimate()
+        self._usual = config.request_timeout
         self._peers: OrderedDict[NodeId, _Estimate] = OrderedDict()
 
     def add(self, peer: NodeId, sample: float) -> None:
         """Take a measured round trip in seconds."""
         self._all.add(sample)
+        if self._all.count >= SAMPLES_MIN:
+            self._usual = self._bounded(self._all.timeout)
         estimate = self._peers.get(peer)
         if estimate is None:
             estimate = self._peers[peer] = _Estimate()
@@ -67,9 +70,7 @@ class RoundTrips:
 
     def usual(self) -> float:
         """Return how long nearly every answer has taken so far, whoever gave it."""
-        if self._all.count < SAMPLES_MIN:
-            return self._config.request_timeout
-        return self._bounded(self._all.timeout)
+        return self._usual
 
     def _bounded(self, seconds: float) -> float:
         low, high = self._config.request_timeout_min, self._config.request_timeout

@@ -150,6 +150,7 @@ class RoutingTable:
                 proved.seen = now
                 proved.failures = 0
                 part[identifier] = proved
+                return
 
     def failed(self, contact: Contact) -> None:
         """Take note of a silence; after ``failures_max`` in a row those who wait take the places.

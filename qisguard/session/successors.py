@@ -40,7 +40,9 @@ class Successors:
 
     def next_timer(self) -> float | None:
         """Return when the next message is due: there are few successors at a time."""
-        return min((w.deadline for w in self._waiting.values()), default=None)
+        if not self._waiting:
+            return None
+        return min(waiting.deadline for waiting in self._waiting.values())
 
     def handle_timer(self, now: float) -> list[Session]:
         """Return in which sessions to say nothing again."""
