@@ -277,18 +277,17 @@ class Node:
 
     def next_timer(self) -> float | None:
         """Return the earliest time at which something is due."""
-        times = [self._next_checkpoint, self._next_renewal]
-        if not self.storage_fault:
-            times += [self._next_expiry, self._maintenance.next_timer()]
-        if (request := self._requests.next_timer()) is not None:
-            times.append(request)
-        if self._next_act is not None:
-            times.append(self._next_act)
-        return min(times)
+        first = min(self._next_checkpoint, self._next_renewal)
+        if self._server.fault is None:
+            first = min(first, self._next_expiry, self._maintenance.next_timer())
+        for time in (self._requests.next_timer(), self._next_act):
+            if time is not None and time < first:
+                first = time
+        return first
 
     def flush(self) -> None:
         """Make durable what the pending effects acknowledge; if that fails, nothing is sent."""
-        if self.storage_fault:
+        if self._server.fault:
             return
         try:
             if taken := self._server.taken:
@@ -315,6 +314,8 @@ class Node:
 
     def _collect(self) -> None:
         """Note in the trail what was fetched, before anybody is told of it."""
+        if not self._work.ended:
+            return
         ended, self._work.ended = self._work.ended, []
         for identifier, value in ended:
             if isinstance(value, StoreError):

@@ -37,14 +37,11 @@ class _Pending:
     sent: float = 0.0
     tries: int = 0
     is_over: bool = False
+    peer: NodeId = field(init=False)
+    address: Address = field(init=False)
 
-    @property
-    def peer(self) -> NodeId:
-        return self.ask.contact.id
-
-    @property
-    def address(self) -> Address:
-        return self.ask.contact.address
+    def __post_init__(self) -> None:
+        self.peer, self.address = self.ask.contact.id, self.ask.contact.address
 
 
 @dataclass(slots=True)

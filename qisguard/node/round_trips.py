@@ -74,4 +74,4 @@ class RoundTrips:
 
     def _bounded(self, seconds: float) -> float:
         low, high = self._config.request_timeout_min, self._config.request_timeout
-        return min(max(seconds, low), high)
+        return high if seconds > high else max(seconds, low)

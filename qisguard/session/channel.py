@@ -24,7 +24,8 @@ class Session:
     Times are seconds: ``opened`` here, ``last`` heard from authentically. A session that is not
     ``confirmed`` is not used for sending: on the server's side the Accept may never have arrived,
     and a successor is used once the peer was heard in it. At most one session with a peer is
-    ``in_use`` for sending. ``group`` is whose share of the table it takes.
+    ``in_use`` for sending. ``group`` is whose share of the table it takes, ``peer`` the id that the
+    peer authenticated.
     """
 
     descriptor: Descriptor
@@ -46,14 +47,11 @@ class Session:
     rekey_not_before: float = 0.0
     empties: int = 0
     opened: float = field(init=False)
+    peer: NodeId = field(init=False)
 
     def __post_init__(self) -> None:
         self.opened = self.last
-
-    @property
-    def peer(self) -> NodeId:
-        """Return the id that the peer authenticated."""
-        return self.descriptor.id
+        self.peer = self.descriptor.id
 
     def is_fresh(self, counter: int) -> bool:
         """Return whether a counter is in range and was not seen; costs no crypto."""
