@@ -1,7 +1,8 @@
 """Small real things for tests: one network, its people, nodes, packets. All from seeds."""
 
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from qisguard.config import NodeConfig
@@ -186,6 +187,18 @@ async def make_crowd(
     for index, behaviour in (behaviours or {}).items():
         nodes[index].corrupt(behaviour)
     return nodes
+
+
+def tell_crowd(
+    count: int, config: NodeConfig, tell: Callable[[VirtualEngine, list[Node]], Awaitable[None]]
+) -> None:
+    """Run ``tell`` with a simulated network and ``count`` nodes that have joined it."""
+
+    async def run() -> None:
+        engine = make_engine(1)
+        await tell(engine, await make_crowd(engine, count, config))
+
+    asyncio.run(run())
 
 
 async def _join(

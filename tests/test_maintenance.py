@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -45,20 +45,11 @@ from tests.builders import (
     make_stranger,
     publish,
     retrieve,
+    tell_crowd,
 )
 
 HOUR = 3_600.0
 CONFIG = NodeConfig(k=8, replica_count=4)
-
-
-def _story(
-    count: int, config: NodeConfig, tell: Callable[[VirtualEngine, list[Node]], Awaitable[None]]
-) -> None:
-    async def run() -> None:
-        engine = make_engine(1)
-        await tell(engine, await make_crowd(engine, count, config))
-
-    asyncio.run(run())
 
 
 async def _wait(engine: VirtualEngine, seconds: float) -> None:
@@ -93,7 +84,7 @@ def test_what_a_node_published_it_publishes_again_before_its_records_expire() ->
         keys = [n for n in nodes if packet.key in n._store.keys(packet.key[0], b"", 10, now)]
         assert len(keys) >= 4
 
-    _story(6, config, tell)
+    tell_crowd(6, config, tell)
 
 
 @pytest.mark.rule("N-37")
@@ -133,7 +124,7 @@ def test_a_new_neighbour_of_a_key_is_handed_its_packets() -> None:
                 digests = {digest for digest, _ in node._store.page(place, b"", 100, DAY)}
                 assert digests == {p.digest for p in packets if p.key == make_key(key)}
 
-    _story(12, CONFIG, tell)
+    tell_crowd(12, CONFIG, tell)
 
 
 @pytest.mark.rule("N-39")
@@ -150,7 +141,7 @@ def test_a_replica_that_lost_everything_is_repaired() -> None:
         await _wait(engine, 500.0)
         assert {d for d, _ in empty.page(place, b"", 100, DAY)} == {p.digest for p in packets}
 
-    _story(10, config, tell)
+    tell_crowd(10, config, tell)
 
 
 @pytest.mark.rule("N-39")
@@ -191,7 +182,7 @@ def test_packets_outlive_every_node_that_first_held_them() -> None:
         (result,) = await retrieve(engine, nodes[0], 0)
         assert len(result.packets) == 5
 
-    _story(10, config, tell)
+    tell_crowd(10, config, tell)
 
 
 # --- the search for work is bounded --------------------------------------------------------------
@@ -236,7 +227,7 @@ def test_an_idle_node_looks_around_every_refresh_interval() -> None:
         await _wait(engine, 1_200.0)
         assert all(n.counts["requests: FindNode"] > before[n.me.id] for n in nodes)
 
-    _story(8, config, tell)
+    tell_crowd(8, config, tell)
 
 
 # --- descriptors ---------------------------------------------------------------------------------
@@ -356,4 +347,4 @@ def test_a_lost_bootstrap_is_found_again_within_a_minute_of_its_return() -> None
         assert back.me.id in second.table
         assert second.me.id in back.table
 
-    _story(2, config, tell)
+    tell_crowd(2, config, tell)

@@ -1,6 +1,5 @@
 """Finding, reading and writing over whole networks: what they return, and who can spoil it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,8 +18,6 @@ from qisguard.outcomes.packet import OutcomePacket
 from qisguard.store.record import sign_index
 from tests.builders import (
     NETWORK,
-    make_crowd,
-    make_engine,
     make_identity,
     make_key,
     make_node,
@@ -28,6 +25,7 @@ from tests.builders import (
     make_record,
     make_stranger,
     publish,
+    tell_crowd,
 )
 
 CONFIG = NodeConfig(k=8, replica_count=5)
@@ -52,16 +50,6 @@ class Liar:
         return None
 
 
-def _story(
-    count: int, config: NodeConfig, tell: Callable[[VirtualEngine, list[Node]], Awaitable[None]]
-) -> None:
-    async def run() -> None:
-        engine = make_engine(1)
-        await tell(engine, await make_crowd(engine, count, config))
-
-    asyncio.run(run())
-
-
 async def _ask(engine: VirtualEngine, node: Node, start: Callable[[float], int]) -> object:
     (value,) = await engine.finish(engine.act(node, lambda now: [start(now)]))
     return value
@@ -81,7 +69,7 @@ def test_a_lookup_says_how_many_hops_and_messages_it_took() -> None:
         assert 1 <= found.hops <= 4
         assert 8 <= found.message_count <= 24
 
-    _story(24, CONFIG, tell)
+    tell_crowd(24, CONFIG, tell)
 
 
 def _replicas(engine: VirtualEngine, node: Node, place: NodeId) -> Awaitable[object]:
@@ -99,7 +87,7 @@ def test_open_replicas_are_the_closest_nodes() -> None:
             assert isinstance(found, list)
             assert [c.id for c in found] == _nearest(nodes, place, 5)
 
-    _story(24, CONFIG, tell)
+    tell_crowd(24, CONFIG, tell)
 
 
 @pytest.mark.rule("N-22")
@@ -119,7 +107,7 @@ def test_a_region_holds_everybody_whose_id_lies_in_it() -> None:
             assert isinstance(found, list)
             assert inside | set(_nearest(nodes, place, 2)) == {c.id for c in found}
 
-    _story(40, config, tell)
+    tell_crowd(40, config, tell)
 
 
 @pytest.mark.rule("N-22")
@@ -133,7 +121,7 @@ def test_a_region_is_walked_in_a_bounded_number_of_lookups() -> None:
         asked = sum(node.counts["requests: FindNode"] for node in nodes)
         assert asked <= len(nodes) * (REGION_SEARCHES_MAX + 8)
 
-    _story(12, config, tell)
+    tell_crowd(12, config, tell)
 
 
 # --- one value -----------------------------------------------------------------------------------
@@ -152,7 +140,7 @@ def test_one_packet_is_found_by_its_digest() -> None:
         )
         assert missing is None
 
-    _story(16, CONFIG, tell)
+    tell_crowd(16, CONFIG, tell)
 
 
 @pytest.mark.rule("N-34")
@@ -173,7 +161,7 @@ def test_a_liar_on_the_way_cannot_pass_another_packet_off_as_the_value() -> None
             value = await _ask(engine, reader, partial(reader.value, make_key(0), packet.digest))
             assert value is None or (isinstance(value, OutcomePacket) and value.data == packet.data)
 
-    _story(16, CONFIG, tell)
+    tell_crowd(16, CONFIG, tell)
 
 
 # --- providers and the index ---------------------------------------------------------------------
@@ -189,7 +177,7 @@ def test_every_provider_of_a_key_is_found_page_by_page() -> None:
         assert provided.replicas_answered == provided.replicas_asked == 5
         assert not provided.refused
 
-    _story(17, CONFIG, tell)
+    tell_crowd(17, CONFIG, tell)
 
 
 @pytest.mark.rule("N-33")
@@ -225,7 +213,7 @@ def test_a_replica_that_lies_about_providers_adds_none_and_hides_none(kind: str)
         assert isinstance(provided, Provided)
         assert set(provided.records) == {node.me.id for node in nodes[:9]}
 
-    _story(12, CONFIG, tell)
+    tell_crowd(12, CONFIG, tell)
 
 
 @pytest.mark.rule("N-36")
@@ -239,7 +227,7 @@ def test_a_walk_names_every_key_of_a_domain_and_no_other() -> None:
             assert isinstance(walked, Walked)
             assert set(walked.keys) == {p.key for p in packets if p.key[0] == prefix}
 
-    _story(12, CONFIG, tell)
+    tell_crowd(12, CONFIG, tell)
 
 
 def test_nothing_is_announced_when_the_configuration_says_so() -> None:
@@ -249,7 +237,7 @@ def test_nothing_is_announced_when_the_configuration_says_so() -> None:
         assert isinstance(walked, Walked)
         assert not walked.keys
 
-    _story(6, NodeConfig(k=8, replica_count=5, announces_keys=False), tell)
+    tell_crowd(6, NodeConfig(k=8, replica_count=5, announces_keys=False), tell)
 
 
 # --- who may write what --------------------------------------------------------------------------
@@ -288,4 +276,4 @@ def test_a_node_takes_nothing_for_places_that_others_keep() -> None:
             assert wanted == (rank < 2), rank
         assert to_bytes(place) in by_id[order[0]]._store.places(b"", 10)
 
-    _story(10, config, tell)
+    tell_crowd(10, config, tell)

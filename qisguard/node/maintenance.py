@@ -5,7 +5,7 @@
 - *Knock*: a bootstrap that was lost is called again and again: after a cut, when every table is
   full of its own side, that is the way back to the other one.
 - *Republish*: what this node published is published again, by it, before its records expire.
-- *Hand over*: who comes to live closest to a place gets what is held there from its next neighbour.
+- *Hand over*: who comes to live closest to a place gets what is held there from its neighbours.
 - *Repair*: replicas of a place compare what they hold; each has its turn, round after round, so
   that one dead or lying replica delays a repair and does not prevent it.
 
@@ -35,6 +35,8 @@ SPACING = 0.01
 """Seconds between two pieces of background work."""
 PAGE = 64
 """Places or keys looked at in one piece."""
+GIVERS = 3
+"""So many of the nearest replicas look after a newcomer: under churn the nearest may be dead."""
 GREETINGS_MAX = 256
 """New neighbours that wait for what they shall hold."""
 
@@ -219,7 +221,7 @@ class Maintenance:
         return self._own in keepers and keepers.index(self._own) == turn % len(keepers)
 
     def _owes(self, place: NodeId, contact: Contact) -> bool:
-        """Return whether a contact keeps a place and we are the nearest of the others that do."""
+        """Return whether a contact keeps a place and we are among the nearest others that do."""
         keepers = self._keepers(place)
         others = [keeper for keeper in keepers if keeper != contact.id]
-        return contact.id in keepers and others[:1] == [self._own]
+        return contact.id in keepers and self._own in others[:GIVERS]
