@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 
 from qisguard.errors import IdentityError, QisguardError
 from qisguard.identity.descriptor import Identity
@@ -243,9 +242,10 @@ def _draft(folder: Path) -> Iterator[Path]:
 
     It holds nothing until the puzzles are solved, and becomes the identity by its renaming.
     """
-    with _explained(folder):
-        draft = Path(mkdtemp(TEMPORARY, f".{folder.name}.", folder.parent))  # mode 0700
-    try:
+    draft = folder.parent / f".{folder.name}.{os.urandom(6).hex()}{TEMPORARY}"
+    try:  # an interrupt may come at any moment: the name is known before the folder is there
+        with _explained(folder):
+            draft.mkdir(FOLDER_MODE)
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
