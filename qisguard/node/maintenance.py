@@ -24,7 +24,7 @@ from qisguard.identity.roster import Roster
 from qisguard.node import publishing
 from qisguard.node.messages import Ping
 from qisguard.node.operations import Ask, Operation, Surroundings, find, roster_replicas
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.routing import NEVER, Contact, RoutingTable
 from qisguard.store.store import Store
 
 Task: TypeAlias = Callable[[Surroundings], Operation[object]]
@@ -70,6 +70,7 @@ class Maintenance:
         self._next_knock = now + config.knock_interval
         self._knocks = 0
         self._lost: set[NodeId] = set()
+        self._called: dict[NodeId, float] = {}
         self._next_look = now + self._part_of(config.refresh_interval)
         self._next_republish = now + self._part_of(config.republish_interval)
         self._next_repair = now + self._part_of(config.repair_interval)
@@ -92,7 +93,7 @@ class Maintenance:
             self._add(self._refresh(now), now)
         if self._next_knock <= now:
             self._next_knock = now + self._config.knock_interval
-            self._add(self._knock(), now)
+            self._add(self._knock(now), now)
         if self._next_look <= now:
             self._next_look = now + self._config.refresh_interval
             self._add(self._look_around(), now)
@@ -154,12 +155,17 @@ class Maintenance:
         start = list(self._bootstraps)
         yield partial(find, target=self._own, count=self._config.k, start=start)
 
-    def _knock(self) -> Search:
-        """Call the next bootstrap if it is not in the table, or was lost when last called."""
+    def _knock(self, now: float) -> Search:
+        """Call the next bootstrap if it was lost when last called, or was not called for long.
+
+        One that answers is left in peace: the bootstraps of a large network are in few tables.
+        """
         self._knocks += 1
         if self._bootstraps:
             contact = self._bootstraps[self._knocks % len(self._bootstraps)]
-            if contact.id in self._lost or contact.id not in self._table:
+            is_due = now - self._called.get(contact.id, NEVER) >= self._config.refresh_interval / 4
+            if contact.id in self._lost or (is_due and contact.id not in self._table):
+                self._called[contact.id] = now
                 yield partial(self._call, contact=contact)
 
     def _call(self, around: Surroundings, contact: Contact) -> Operation[None]:
