@@ -33,7 +33,9 @@ from qisguard.lab.crowd import Crowd
 from qisguard.lab.links import Links
 
 SCRIPT = "scale.py"
-QUIET = {"refresh_interval": 1e9, "republish_interval": 1e9, "repair_interval": 1e9}
+QUIET = dict.fromkeys(
+    ("refresh_interval", "republish_interval", "repair_interval", "knock_interval"), 1e9
+)
 
 
 def scale(options: argparse.Namespace, seed: int) -> Trial:
