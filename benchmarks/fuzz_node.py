@@ -28,7 +28,7 @@ from qisguard.identity.address import Address
 from qisguard.identity.ids import placement, to_bytes
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network
-from qisguard.lab.members import mine
+from qisguard.lab.identities import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
 from qisguard.node.messages import Message, Request

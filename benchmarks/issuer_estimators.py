@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import betaincinv
 
-from qisguard.lab.cohort import HORMONE, NO_HORMONE, Patient, assign, bootstrap, load_cohort
+from qisguard.lab.demo.cohort import HORMONE, NO_HORMONE, Patient, assign, bootstrap, load_cohort
 from qisguard.lab.statistics import wilson
 from qisguard.outcomes.estimate import Estimate, issuer_estimate, pooled_estimate
 from qisguard.outcomes.issuers import FULL, Differences, differences, trimmed_mean

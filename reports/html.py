@@ -11,7 +11,7 @@ from importlib import resources
 from statistics import median
 from typing import TYPE_CHECKING
 
-from qisguard.lab.results import Rate, Report
+from qisguard.lab.demo.results import Rate, Report
 from qisguard.reports import sentences, tables
 from qisguard.reports.reading import Budget, Reading, load, read
 from qisguard.reports.words import attack, clock, count, duration, interval, number, percent, tag

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from qisguard.lab.results import Curve, Rate, Row
+from qisguard.lab.demo.results import Curve, Rate, Row
 from qisguard.reports import sentences
 from qisguard.reports.reading import CLEAN, Budget, Reading
 from qisguard.reports.svg import (

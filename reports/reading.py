@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from qisguard.errors import DecodeError
-from qisguard.lab.results import Curve, NetworkRow, Rate, Report, Row, WeightRow, decode
+from qisguard.lab.demo.results import Curve, NetworkRow, Rate, Report, Row, WeightRow, decode
 from qisguard.reports.words import printable, tag
 
 FORMAT = 1

@@ -5,7 +5,7 @@ The words are chosen by the counts, so that a defence that failed is called one 
 
 from statistics import median
 
-from qisguard.lab.results import AuditRow, Rate
+from qisguard.lab.demo.results import AuditRow, Rate
 from qisguard.reports.reading import CLEAN, Budget, Reading
 from qisguard.reports.words import attack, count, interval, percent, points, points_range
 

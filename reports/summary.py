@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from qisguard.lab.results import Report
+from qisguard.lab.demo.results import Report
 from qisguard.reports import sentences
 from qisguard.reports.reading import CLEAN, Reading, clean, read
 from qisguard.reports.words import attack, duration, tag

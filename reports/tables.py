@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from qisguard.lab.results import AuditRow, Rate, Row
+from qisguard.lab.demo.results import AuditRow, Rate, Row
 from qisguard.reports import sentences
 from qisguard.reports.reading import CLEAN, Budget, Reading
 from qisguard.reports.words import (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qisguard.lab.results import WeightRow
+from qisguard.lab.demo.results import WeightRow
 from qisguard.reports.reading import Reading
 from qisguard.reports.svg import (
     BLUE,

@@ -14,7 +14,7 @@ from qisguard.identity.network import Network
 from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Issuer, Roster
 from qisguard.lab.engine import Engine
-from qisguard.lab.members import mine
+from qisguard.lab.identities import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node.checks import memoised

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.roster import Issuer, Roster
-from qisguard.lab.cohort import Cohort, Patient, assign
+from qisguard.lab.demo.cohort import Cohort, Patient, assign
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.outcomes.template import Template, open_template
 from qisguard.outcomes.votes import Votes

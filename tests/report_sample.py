@@ -3,7 +3,7 @@
 import math
 import random
 
-from qisguard.lab.results import (
+from qisguard.lab.demo.results import (
     ArmRow,
     AuditRow,
     Curve,

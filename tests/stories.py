@@ -5,13 +5,13 @@ import random
 from collections.abc import Sequence
 from functools import cache
 
-from qisguard.lab.cohort import HORMONE, SYNTHETIC, Cohort, assign, load_cohort
-from qisguard.lab.keeping import MemoryKeeper
-from qisguard.lab.members import Members, make_members
-from qisguard.lab.results import Row
-from qisguard.lab.runs import answer_to_all, sybil_pool
-from qisguard.lab.scenario import Loaded, load_scenario
-from qisguard.lab.story import Setting, Story, Told
+from qisguard.lab.demo.cohort import HORMONE, SYNTHETIC, Cohort, assign, load_cohort
+from qisguard.lab.demo.keeping import MemoryKeeper
+from qisguard.lab.demo.members import Members, make_members
+from qisguard.lab.demo.results import Row
+from qisguard.lab.demo.runs import answer_to_all, sybil_pool
+from qisguard.lab.demo.scenario import Loaded, load_scenario
+from qisguard.lab.demo.story import Setting, Story, Told
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import memoised
 from qisguard.plugins import Clock

@@ -11,8 +11,8 @@ from qisguard.attacks.insider import CompromisedHospital
 from qisguard.attacks.publisher import Publisher
 from qisguard.attacks.sybil import SybilPoisoning
 from qisguard.defenses.structure import Structure
-from qisguard.lab.members import Members
-from qisguard.lab.scenario import load_scenario
+from qisguard.lab.demo.members import Members
+from qisguard.lab.demo.scenario import load_scenario
 from qisguard.node.node import Node
 from qisguard.outcomes.packet import OutcomePacket, open_packet
 from qisguard.plugins import Insider, Recruit, World

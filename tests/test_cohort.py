@@ -2,7 +2,15 @@ import random
 
 import pytest
 
-from qisguard.lab.cohort import HORMONE, REAL, SYNTHETIC, Patient, assign, bootstrap, load_cohort
+from qisguard.lab.demo.cohort import (
+    HORMONE,
+    REAL,
+    SYNTHETIC,
+    Patient,
+    assign,
+    bootstrap,
+    load_cohort,
+)
 from tests.packets import template
 
 
@@ -25,7 +33,7 @@ def test_every_patient_fits_the_template(source: str) -> None:
 def test_without_lifelines_the_cohort_is_synthetic_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qisguard.lab.cohort.find_spec", lambda name: None)
+    monkeypatch.setattr("qisguard.lab.demo.cohort.find_spec", lambda name: None)
     cohort = load_cohort()
     assert (cohort.label, len(cohort)) == (SYNTHETIC, 686)
     with pytest.raises(ImportError):

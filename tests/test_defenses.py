@@ -15,7 +15,7 @@ from qisguard.defenses.one_vote import OneVote
 from qisguard.defenses.sequence import Sequence
 from qisguard.defenses.structure import Structure
 from qisguard.identity.keys import KeyPair
-from qisguard.lab.cohort import REAL, SYNTHETIC, Patient, assign, bootstrap, load_cohort
+from qisguard.lab.demo.cohort import REAL, SYNTHETIC, Patient, assign, bootstrap, load_cohort
 from qisguard.outcomes.answer import Answer, State
 from qisguard.outcomes.estimate import ISSUER_TRIMMED, issuer_estimate, pooled_estimate
 from qisguard.outcomes.issuers import differences

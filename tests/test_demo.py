@@ -20,11 +20,12 @@ from qisguard.audit.auditor import audit, verdict
 from qisguard.audit.policy import Policy, load_policy
 from qisguard.errors import ScenarioError
 from qisguard.exits import Exit
-from qisguard.lab import demo, results
-from qisguard.lab.cohort import SYNTHETIC
-from qisguard.lab.results import Report, Row
-from qisguard.lab.runs import Job, run_job
-from qisguard.lab.scenario import load_scenario, packaged
+from qisguard.lab.demo import results
+from qisguard.lab.demo import whole as demo
+from qisguard.lab.demo.cohort import SYNTHETIC
+from qisguard.lab.demo.results import Report, Row
+from qisguard.lab.demo.runs import Job, run_job
+from qisguard.lab.demo.scenario import load_scenario, packaged
 from qisguard.reports.summary import summary
 from tests.stories import scenario
 
@@ -403,7 +404,7 @@ def test_wrong_arguments_exit_2_and_say_what_to_type(arguments: list[str], words
 def test_without_lifelines_report_and_summary_say_that_the_patients_are_invented(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qisguard.lab.cohort.find_spec", lambda name: None)
+    monkeypatch.setattr("qisguard.lab.demo.cohort.find_spec", lambda name: None)
     data = scenario([("clean", 0, 0), (demo.HEADLINE, 48, 0)])
     outcome = run_job(Job(data, "virtual", 1))
     rows = [row for told in outcome.told for row in told.rows]

@@ -5,9 +5,10 @@ import random
 import pytest
 
 from qisguard.identity.keys import KeyPair
-from qisguard.lab.cohort import assign
-from qisguard.lab.members import make_members, price
-from qisguard.lab.scenario import load_scenario
+from qisguard.lab.demo.cohort import assign
+from qisguard.lab.demo.members import make_members
+from qisguard.lab.demo.scenario import load_scenario
+from qisguard.lab.identities import price
 from qisguard.outcomes.packet import open_packet
 from tests.builders import draw, make_network
 from tests.stories import SYBILS, cohort, people, scenario

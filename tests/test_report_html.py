@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from qisguard.errors import DecodeError, QisguardError
-from qisguard.lab.results import Report, encode
+from qisguard.lab.demo.results import Report, encode
 from qisguard.reports import RENDERERS
 from qisguard.reports.html import HtmlRenderer
 from tests.report_sample import row, sample

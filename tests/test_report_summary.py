@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qisguard.lab.results import Rate, Report
+from qisguard.lab.demo.results import Rate, Report
 from qisguard.reports import sentences, summary, words
 from qisguard.reports.reading import Budget, read
 from tests.report_sample import sample, wilson

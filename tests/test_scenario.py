@@ -8,7 +8,7 @@ from qisguard.attacks import ATTACKS
 from qisguard.defenses import DEFENSES
 from qisguard.errors import ScenarioError
 from qisguard.identity.roster import Roster
-from qisguard.lab.scenario import SCENARIO_SIZE_MAX, load_scenario, packaged
+from qisguard.lab.demo.scenario import SCENARIO_SIZE_MAX, load_scenario, packaged
 from tests.stories import scenario
 
 STEPS = """

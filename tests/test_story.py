@@ -13,10 +13,11 @@ import pytest
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import node_id, placement
 from qisguard.identity.puzzle import solve_static
+from qisguard.lab.demo.members import Members
+from qisguard.lab.demo.scenario import load_scenario
+from qisguard.lab.demo.story import Story, Told
 from qisguard.lab.engine import MakeNode
-from qisguard.lab.members import Members, price
-from qisguard.lab.scenario import load_scenario
-from qisguard.lab.story import Story, Told
+from qisguard.lab.identities import price
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.node import Node
 from qisguard.outcomes.packet import OutcomePacket, open_packet

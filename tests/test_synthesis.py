@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from qisguard.errors import RecordError
-from qisguard.lab.cohort import REAL, load_cohort
+from qisguard.lab.demo.cohort import REAL, load_cohort
 from qisguard.outcomes.answer import Answer, State
 from qisguard.outcomes.estimate import ISSUER_TRIMMED, POOLED, issuer_estimate, pooled_estimate
 from qisguard.outcomes.issuers import FULL, Differences, differences, trimmed_mean

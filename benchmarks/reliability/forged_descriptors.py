@@ -12,7 +12,7 @@ from qisguard.identity.descriptor import Descriptor, Identity, open_descriptor
 from qisguard.identity.keys import DESCRIPTOR_TAG, PACKET_TAG, KeyPair
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import solve_static
-from qisguard.lab.members import mine
+from qisguard.lab.identities import mine
 
 DAY = 20_000
 IDENTITIES = 12

@@ -13,7 +13,7 @@ from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId, placement
 from qisguard.identity.keys import PACKET_TAG, KeyPair, to_text
 from qisguard.identity.network import Network
-from qisguard.lab.members import mine
+from qisguard.lab.identities import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
 from qisguard.node.checks import Checks

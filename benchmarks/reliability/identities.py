@@ -30,7 +30,7 @@ from qisguard.identity.descriptor import open_descriptor
 from qisguard.identity.ids import to_bytes
 from qisguard.identity.keys import KeyPair, verify
 from qisguard.identity.network import Network
-from qisguard.lab.members import mine
+from qisguard.lab.identities import mine
 from qisguard.session import wire
 from qisguard.session.sessions import Sessions
 

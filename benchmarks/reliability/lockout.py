@@ -40,7 +40,7 @@ from qisguard.identity.descriptor import Identity, open_descriptor
 from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.identity.keys import KeyPair, verify
 from qisguard.identity.network import Network
-from qisguard.lab.members import mine
+from qisguard.lab.identities import mine
 from qisguard.lab.statistics import wilson
 from qisguard.session import wire
 from qisguard.session.sessions import Opened, Plain, Sessions

@@ -34,7 +34,7 @@ def demo(
         typer.echo(f"note: {note}", err=True)
 
     from qisguard.cli.progress import Progress
-    from qisguard.lab.demo import run_demo
+    from qisguard.lab.demo.whole import run_demo
     from qisguard.reports import RENDERERS
     from qisguard.reports.summary import summary
 

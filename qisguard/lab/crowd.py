@@ -17,8 +17,8 @@ from qisguard.identity.ids import NodeId
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network
 from qisguard.lab.engine import Handle
+from qisguard.lab.identities import mine
 from qisguard.lab.links import Links
-from qisguard.lab.members import mine
 from qisguard.lab.skew import Skew
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.lab.warm import nearest, warm_start

@@ -16,8 +16,7 @@ from qisguard.defenses import DEFENSES
 from qisguard.errors import QisguardError, RecordError, ScenarioError
 from qisguard.fill import fill, nearest, show
 from qisguard.identity.roster import Roster
-from qisguard.lab.links import Links, read_links
-from qisguard.lab.tables import (
+from qisguard.lab.demo.tables import (
     ClockTable,
     NetworkRun,
     NetworkTable,
@@ -26,6 +25,7 @@ from qisguard.lab.tables import (
     SeedsTable,
     Step,
 )
+from qisguard.lab.links import Links, read_links
 from qisguard.outcomes.synthesis import SynthesisConfig
 from qisguard.outcomes.template import Template, open_template
 from qisguard.plugins import Attack, Clock, Defense, Settings, Tunes

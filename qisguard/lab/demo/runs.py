@@ -18,13 +18,13 @@ from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import solve_static
 from qisguard.identity.roster import Roster
-from qisguard.lab.cohort import Cohort, assign, bootstrap, load_cohort
-from qisguard.lab.keeping import DiskKeeper, MemoryKeeper
+from qisguard.lab.demo.cohort import Cohort, assign, bootstrap, load_cohort
+from qisguard.lab.demo.keeping import DiskKeeper, MemoryKeeper
+from qisguard.lab.demo.members import Members, make_members, sign_case
+from qisguard.lab.demo.scenario import Loaded, load_scenario
+from qisguard.lab.demo.story import Setting, Story, Told
+from qisguard.lab.demo.tables import NetworkRun
 from qisguard.lab.live import LiveEngine
-from qisguard.lab.members import Members, make_members, sign_case
-from qisguard.lab.scenario import Loaded, load_scenario
-from qisguard.lab.story import Setting, Story, Told
-from qisguard.lab.tables import NetworkRun
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import Checks, memoised
 from qisguard.outcomes.answer import UNDECIDED, Answer

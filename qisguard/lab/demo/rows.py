@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.identity.roster import NONE
-from qisguard.lab.results import ArmRow, Curve, Row, WeightRow
-from qisguard.lab.tables import Step
+from qisguard.lab.demo.results import ArmRow, Curve, Row, WeightRow
+from qisguard.lab.demo.tables import Step
 from qisguard.node.reading import Retrieved
 from qisguard.outcomes.answer import UNDECIDED, Answer, ArmAnswer
 from qisguard.outcomes.weighing import Weighed, survival_curves, weight_by_issuer

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from qisguard.errors import ScenarioError
-from qisguard.lab.campaign import run_jobs
-from qisguard.lab.runs import Job, run_job, sybil_pool
+from qisguard.lab.demo.runs import Job, run_job, sybil_pool
+from qisguard.lab.demo.workers import run_jobs
 from tests.stories import scenario
 
 DATA = scenario([("clean", 0, 0), ("sybils", 4, 0)])

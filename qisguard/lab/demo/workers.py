@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
-from qisguard.lab.runs import Job, Outcome, run_job
+from qisguard.lab.demo.runs import Job, Outcome, run_job
 
 
 def _start_worker(private: str) -> None:

@@ -14,13 +14,13 @@ import msgspec
 from qisguard.attacks.publisher import Publisher
 from qisguard.identity.address import Address
 from qisguard.identity.descriptor import Identity
+from qisguard.lab.demo.keeping import Keeper
+from qisguard.lab.demo.members import Hospital, Members
+from qisguard.lab.demo.results import Curve, NetworkRow, Row, WeightRow
+from qisguard.lab.demo.rows import Cost, Where, answer_row, curve_rows, weight_rows
+from qisguard.lab.demo.scenario import INSIDERS, SYBILS, Loaded
+from qisguard.lab.demo.tables import NetworkRun, Step
 from qisguard.lab.engine import Engine
-from qisguard.lab.keeping import Keeper
-from qisguard.lab.members import Hospital, Members
-from qisguard.lab.results import Curve, NetworkRow, Row, WeightRow
-from qisguard.lab.rows import Cost, Where, answer_row, curve_rows, weight_rows
-from qisguard.lab.scenario import INSIDERS, SYBILS, Loaded
-from qisguard.lab.tables import NetworkRun, Step
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
 from qisguard.node.publishing import Published

@@ -21,15 +21,15 @@ from qisguard.defenses import DEFENSES
 from qisguard.errors import ScenarioError
 from qisguard.identity.network import seal_network
 from qisguard.identity.roster import seal_roster
-from qisguard.lab import results
-from qisguard.lab.campaign import run_jobs
-from qisguard.lab.cohort import SYNTHETIC, load_cohort
+from qisguard.lab.demo import results
+from qisguard.lab.demo.cohort import SYNTHETIC, load_cohort
+from qisguard.lab.demo.members import Members
+from qisguard.lab.demo.results import AuditRow, Rate, Report, Row
+from qisguard.lab.demo.rows import arm_row
+from qisguard.lab.demo.runs import Job, Outcome, answer_to_all
+from qisguard.lab.demo.scenario import Loaded, load_scenario, packaged
+from qisguard.lab.demo.workers import run_jobs
 from qisguard.lab.live import LiveEngine
-from qisguard.lab.members import Members
-from qisguard.lab.results import AuditRow, Rate, Report, Row
-from qisguard.lab.rows import arm_row
-from qisguard.lab.runs import Job, Outcome, answer_to_all
-from qisguard.lab.scenario import Loaded, load_scenario, packaged
 from qisguard.lab.statistics import wilson
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.plugins import Card

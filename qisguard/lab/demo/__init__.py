@@ -1,0 +1,1 @@
+"""The demonstration: one question, two networks of real nodes, one story with real patients."""
