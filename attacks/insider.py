@@ -5,13 +5,12 @@ nothing but the outcome is false. An issuer's *share* is the only thing that bou
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qisguard.attacks.poison import invent, rewrite
+from qisguard.attacks.poison import asked, invent, rewrite
 from qisguard.attacks.publisher import Publisher
-from qisguard.identity.descriptor import Identity
-from qisguard.plugins import Card, Recruit, World
+from qisguard.plugins import Card, Mint, Recruit, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +34,19 @@ class CompromisedHospital:
         limits="one issuer is one vote among the issuers, however many cases it claims",
     )
 
-    def recruit(
-        self, world: World, pool: Sequence[Identity], rng: random.Random
-    ) -> Iterable[Recruit]:
+    def recruit(self, world: World, mint: Mint, rng: random.Random) -> Iterable[Recruit]:
         """Return one recruit for each member that was broken into."""
-        for insider in world.insiders:
-            keys = set(world.keys)
+        question = asked(world)
+        for insider in question.insiders:
+            keys = set(question.keys)
             packets = [
-                rewrite(world, insider.author, packet, rng)
+                rewrite(world, question, insider.author, packet, rng)
                 for packet in insider.packets
                 if packet.key in keys
             ]
-            for arm in (world.target, world.other):
+            for arm in (question.target, question.other):
                 packets += [
-                    invent(world, insider.author, 1, arm, rng) for _ in range(self.invented)
+                    invent(world, question, insider.author, 1, arm, rng)
+                    for _ in range(self.invented)
                 ]
             yield Recruit(plays=Publisher(packets), takes=insider.node)

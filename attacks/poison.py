@@ -6,9 +6,10 @@ the features are copied from a packet that the attacker has seen.
 
 import random
 
+from qisguard.errors import ScenarioError
 from qisguard.identity.keys import KeyPair
 from qisguard.outcomes.packet import Body, OutcomePacket, packet_body, sign_packet
-from qisguard.plugins import World
+from qisguard.plugins import Question, World
 
 EARLY_DAYS = (30, 180)
 """An early death happens within half a year: it weighs on every later day of the curve."""
@@ -16,22 +17,31 @@ LATE_DAYS = 365
 """An immortal is followed for this long after the horizon, without an event."""
 
 
-def outcome(world: World, arm: str, rng: random.Random) -> tuple[int, int]:
+def asked(world: World) -> Question:
+    """Return the question under attack; raise ScenarioError where nobody asks one."""
+    if world.question is None:
+        raise ScenarioError("attack: poisons answers, and this scenario asks no question")
+    return world.question
+
+
+def outcome(question: Question, arm: str, rng: random.Random) -> tuple[int, int]:
     """Return (time, event) that speaks against the target arm and for the other one."""
-    if arm == world.target:
+    if arm == question.target:
         return rng.randint(*EARLY_DAYS), 1
-    return world.horizon + LATE_DAYS, 0
+    return question.horizon + LATE_DAYS, 0
 
 
-def invent(world: World, author: KeyPair, seq: int, arm: str, rng: random.Random) -> OutcomePacket:
+def invent(
+    world: World, question: Question, author: KeyPair, seq: int, arm: str, rng: random.Random
+) -> OutcomePacket:
     """Return a signed packet about a case that does not exist, under a key of the query."""
-    time, event = outcome(world, arm, rng)
-    example = world.example.body
+    time, event = outcome(question, arm, rng)
+    example = question.example.body
     return sign_packet(
         packet_body(
-            network=world.network,
-            template=world.template,
-            key=rng.choice(world.keys),
+            network=world.network.id,
+            template=question.template,
+            key=rng.choice(question.keys),
             case=rng.randbytes(16),
             author=author.public,
             seq=seq,
@@ -47,11 +57,11 @@ def invent(world: World, author: KeyPair, seq: int, arm: str, rng: random.Random
 
 
 def rewrite(
-    world: World, author: KeyPair, packet: OutcomePacket, rng: random.Random
+    world: World, question: Question, author: KeyPair, packet: OutcomePacket, rng: random.Random
 ) -> OutcomePacket:
     """Return a later version of a real case with the outcome that the attacker wants."""
     body: Body = packet.body
-    time, event = outcome(world, body.arm, rng)
+    time, event = outcome(question, body.arm, rng)
     return sign_packet(
         packet_body(
             network=packet.network,

@@ -5,14 +5,13 @@ that one vote per key does not stop them, and publishes ``packets_each`` invente
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qisguard.attacks.poison import invent
+from qisguard.attacks.poison import asked, invent
 from qisguard.attacks.publisher import Publisher
-from qisguard.identity.descriptor import Identity
 from qisguard.identity.keys import KeyPair
-from qisguard.plugins import Card, Recruit, World
+from qisguard.plugins import Card, Mint, Question, Recruit, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +38,17 @@ class SybilPoisoning:
         limits="each identity costs 2^c1 + 2^c2 hashes and a handshake with each replica",
     )
 
-    def recruit(
-        self, world: World, pool: Sequence[Identity], rng: random.Random
-    ) -> Iterable[Recruit]:
-        """Return one recruit for each identity of the pool."""
-        for identity in pool:
+    def recruit(self, world: World, mint: Mint, rng: random.Random) -> Iterable[Recruit]:
+        """Return one recruit for each identity of the budget."""
+        question = asked(world)
+        for _ in range(world.budget):
+            identity = mint.identity()
             author = KeyPair.from_seed(rng.randbytes(32))
             packets = [
-                invent(world, author, 1, self._arm(world, rng), rng)
+                invent(world, question, author, 1, self._arm(question, rng), rng)
                 for _ in range(self.packets_each)
             ]
             yield Recruit(plays=Publisher(packets), identity=identity)
 
-    def _arm(self, world: World, rng: random.Random) -> str:
-        return world.target if rng.random() < self.target_ratio else world.other
+    def _arm(self, question: Question, rng: random.Random) -> str:
+        return question.target if rng.random() < self.target_ratio else question.other

@@ -3,6 +3,7 @@
 from typing import Any
 
 from qisguard.defenses.age import Age
+from qisguard.defenses.disjoint_paths import DisjointPaths
 from qisguard.defenses.issuer_trim import IssuerTrim
 from qisguard.defenses.leave_one_out import LeaveOneOut
 from qisguard.defenses.one_vote import OneVote
@@ -18,4 +19,5 @@ DEFENSES: dict[str, type[Any]] = {
     "age": Age,
     "issuer_trim": IssuerTrim,
     "leave_one_out": LeaveOneOut,
+    "disjoint_paths": DisjointPaths,
 }

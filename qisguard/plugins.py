@@ -12,7 +12,7 @@
 """
 
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # names for annotations only: at run time this page depends o
     from qisguard.identity.descriptor import Identity
     from qisguard.identity.ids import NodeId
     from qisguard.identity.keys import KeyPair
+    from qisguard.identity.network import Network
     from qisguard.node.messages import Reply, Request
     from qisguard.node.node import Node
     from qisguard.node.routing import Contact
@@ -36,10 +37,14 @@ if TYPE_CHECKING:  # names for annotations only: at run time this page depends o
 # --- what runs -----------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one datagram."""
+    """Send one datagram.
+
+    ``source`` is set by spoofers alone: a simulated network delivers it, a real socket refuses it.
+    """
 
     data: bytes
     to: "Address"
+    source: "Address | None" = None
 
 
 Effect: TypeAlias = Send
@@ -127,31 +132,63 @@ class Insider:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What the card lets an attacker know.
+class Question:
+    """What poisoners know of the query that they want to turn round.
 
-    ``keys`` are the similarity keys of the query under attack, ``target`` the arm that the attacker
-    wants to lose, ``other`` the arm that is to win, ``horizon`` the day the decision looks at.
+    ``keys`` are its similarity keys, ``target`` the arm that is to lose, ``other`` the arm that is
+    to win, ``horizon`` the day the decision looks at.
     """
 
     keys: tuple[bytes, ...]
     target: str
     other: str
     horizon: int
-    today: int
     template: str
-    network: bytes
     example: "OutcomePacket"
     insiders: tuple[Insider, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Recruit:
-    """One attacker: a fresh identity, or a member's node taken over (``takes``)."""
+class World:
+    """What the card lets an attacker know: everything that a participant could learn.
 
-    plays: Behaviour
+    ``budget`` is how many identities it may have, ``places`` whose look-ups and records it attacks,
+    ``members`` the honest nodes and where they live.
+    """
+
+    network: "Network"
+    today: int
+    budget: int
+    config: "NodeConfig"
+    places: tuple["NodeId", ...] = ()
+    members: tuple["Contact", ...] = ()
+    question: Question | None = None
+
+
+class Mint(Protocol):
+    """Where attackers get identities: every one pays both puzzles of the network."""
+
+    def identity(self) -> "Identity":
+        """Return a fresh identity with a random id."""
+
+    def nearer(self, place: "NodeId", distance: int) -> "Identity":
+        """Return a fresh identity whose id is less than ``distance`` (XOR) from ``place``."""
+
+
+MakeEndpoint: TypeAlias = Callable[["Address"], Endpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Recruit:
+    """One attacker: a lying node (``plays``), or any other endpoint (``speaks``).
+
+    A lying node is a fresh identity, or a member's node taken over (``takes``).
+    """
+
+    plays: Behaviour | None = None
     identity: "Identity | None" = None
     takes: "NodeId | None" = None
+    speaks: MakeEndpoint | None = None
 
 
 class Attack(Protocol):
@@ -161,10 +198,56 @@ class Attack(Protocol):
     def card(self) -> Card:
         """Return what this attack is."""
 
-    def recruit(
-        self, world: World, pool: Sequence["Identity"], rng: random.Random
-    ) -> Iterable[Recruit]:
-        """Return attackers; fresh identities are taken from ``pool``, already paid for."""
+    def recruit(self, world: World, mint: Mint, rng: random.Random) -> Iterable[Recruit]:
+        """Return attackers, at most ``world.budget`` of them with identities from ``mint``."""
+
+
+Counted: TypeAlias = tuple[int, int] | float
+"""What a metric counted: successes and tries, or a number."""
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A behaviour or endpoint that counts what came of its attack, by metric."""
+
+    def tell(self) -> Mapping[str, Counted]:
+        """Return this attacker's own counts; those of all attackers are added up."""
+
+
+@runtime_checkable
+class Overhears(Protocol):
+    """An endpoint on the path of everybody's datagrams: it sees copies, and changes none."""
+
+    def overhear(self, data: bytes, source: "Address", to: "Address", now: float) -> None:
+        """Take a copy of one datagram under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayAttack:
+    """What the array engine needs to know of an attack on look-ups.
+
+    ``lie``: ``drop`` never answers, ``collude`` names attackers nearer to the target. ``placed``:
+    the ids are the closest to the place under attack, otherwise random.
+    """
+
+    lie: str
+    placed: bool = False
+
+
+@runtime_checkable
+class ArrayForm(Protocol):
+    """An attack that ``model`` can play; the two forms are compared where both can run."""
+
+    def array(self) -> ArrayAttack:
+        """Return the attack's array form."""
+
+
+@runtime_checkable
+class Computes(Protocol):
+    """An attack on a function rather than on a network: the ``direct`` engine calls it."""
+
+    def compute(self, world: World, defended: bool, rng: random.Random) -> Mapping[str, Counted]:
+        """Return what came of it, by metric."""
 
 
 # --- who defends: a card and any of six seams ----------------------------------------------------

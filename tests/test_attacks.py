@@ -13,9 +13,10 @@ from qisguard.attacks.sybil import SybilPoisoning
 from qisguard.defenses.structure import Structure
 from qisguard.lab.demo.members import Members
 from qisguard.lab.demo.scenario import load_scenario
+from qisguard.lab.identities import Prepared
 from qisguard.node.node import Node
 from qisguard.outcomes.packet import OutcomePacket, open_packet
-from qisguard.plugins import Insider, Recruit, World
+from qisguard.plugins import Insider, Question, Recruit, World
 from tests.stories import SYBILS, people, scenario
 
 DATA = scenario([("clean", 0, 0), ("sybils", SYBILS, 1)])
@@ -29,16 +30,21 @@ def _world(members: Members, broken: int = 0) -> World:
     insiders = tuple(
         Insider(h.name, h.identities[0].id, h.author, h.packets) for h in members.hospitals[:broken]
     )
-    return World(
+    question = Question(
         keys=KEYS,
         target="hormone",
         other="no-hormone",
         horizon=730,
-        today=LOADED.first_day + 5,
         template=LOADED.template.id,
-        network=members.network.id,
         example=example,
         insiders=insiders,
+    )
+    return World(
+        network=members.network,
+        today=LOADED.first_day + 5,
+        budget=len(members.sybils),
+        config=LOADED.node,
+        question=question,
     )
 
 
@@ -49,11 +55,11 @@ def _packets(recruit: Recruit) -> list[OutcomePacket]:
 
 def _sybils(attack: SybilPoisoning) -> list[Recruit]:
     members = people(DATA)
-    return list(attack.recruit(_world(members), members.sybils, random.Random(1)))
+    return list(attack.recruit(_world(members), Prepared(members.sybils), random.Random(1)))
 
 
 def _insiders(attack: CompromisedHospital, broken: int = 1) -> list[Recruit]:
-    return list(attack.recruit(_world(people(DATA), broken), (), random.Random(1)))
+    return list(attack.recruit(_world(people(DATA), broken), Prepared(()), random.Random(1)))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -122,10 +128,15 @@ def test_a_broken_hospital_rewrites_each_of_its_cases_of_the_question_and_no_oth
 
 def test_a_hospital_without_a_case_of_the_question_still_invents() -> None:
     world = _world(people(DATA), 1)
-    (insider,) = world.insiders
+    assert world.question is not None
+    (insider,) = world.question.insiders
     idle = replace(insider, packets=tuple(p for p in insider.packets if p.key not in KEYS))
     attack = CompromisedHospital(invented=2)
-    (recruit,) = attack.recruit(replace(world, insiders=(idle,)), (), random.Random(1))
+    (recruit,) = attack.recruit(
+        replace(world, question=replace(world.question, insiders=(idle,))),
+        Prepared(()),
+        random.Random(1),
+    )
     assert len(_packets(recruit)) == 4
 
 

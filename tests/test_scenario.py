@@ -8,7 +8,8 @@ from qisguard.attacks import ATTACKS
 from qisguard.defenses import DEFENSES
 from qisguard.errors import ScenarioError
 from qisguard.identity.roster import Roster
-from qisguard.lab.demo.scenario import SCENARIO_SIZE_MAX, load_scenario, packaged
+from qisguard.lab.demo.scenario import load_scenario, packaged
+from qisguard.lab.toml import SIZE_MAX
 from tests.stories import scenario
 
 STEPS = """
@@ -293,8 +294,8 @@ def test_an_empty_scenario_names_what_is_missing_first() -> None:
 
 
 def test_a_huge_file_is_refused_before_it_is_read() -> None:
-    with pytest.raises(ScenarioError, match=f"at most {SCENARIO_SIZE_MAX}"):
-        load_scenario(b"#" * (SCENARIO_SIZE_MAX + 1))
+    with pytest.raises(ScenarioError, match=f"at most {SIZE_MAX}"):
+        load_scenario(b"#" * (SIZE_MAX + 1))
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "0x" + "f" * 10_000])

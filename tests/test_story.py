@@ -218,8 +218,8 @@ class _Watched(VirtualEngine):
         super().__init__(*arguments)  # type: ignore[arg-type] # passed on as they are
         self.nodes: list[Node] = []
 
-    def add(self, make: MakeNode) -> Node:
-        self.nodes.append(super().add(make))
+    def add(self, make: MakeNode, host: str = "") -> Node:
+        self.nodes.append(super().add(make, host))
         return self.nodes[-1]
 
 

@@ -48,11 +48,13 @@ def crowd_identity(number: int) -> Identity:
     return mine(crowd_network(), random.Random(f"crowd {number}").randbytes)
 
 
-def crowd_packet(key: bytes, case: int, day: int, author: int = 0) -> OutcomePacket:
-    """Return a small signed packet under ``key``."""
+def crowd_packet(
+    key: bytes, case: int, day: int, author: int = 0, network: Network | None = None
+) -> OutcomePacket:
+    """Return a small signed packet under ``key``, of a crowd's network unless told otherwise."""
     pair = KeyPair.from_seed(random.Random(f"crowd author {author}").randbytes(32))
     body = packet_body(
-        network=crowd_network().id,
+        network=(network or crowd_network()).id,
         template="crowd/1",
         key=key,
         case=case.to_bytes(16, "big"),

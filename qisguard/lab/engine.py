@@ -9,7 +9,7 @@ from typing import Protocol
 
 from qisguard.identity.address import Address
 from qisguard.node.node import Node
-from qisguard.plugins import Clock
+from qisguard.plugins import Clock, MakeEndpoint
 
 MakeNode = Callable[[Address], Node]
 
@@ -31,8 +31,11 @@ class Engine(Protocol):
     def now(self) -> float:
         """Return engine seconds since the start."""
 
-    def add(self, make: MakeNode) -> Node:
-        """Give a node an address and put it on the network."""
+    def add(self, make: MakeNode, host: str = "") -> Node:
+        """Give a node an address, at ``host`` if one is named, and put it on the network."""
+
+    def let_speak(self, make: MakeEndpoint, host: str = "") -> None:
+        """Give any other endpoint an address and put it on the network."""
 
     def act(self, node: Node, action: Callable[[float], Sequence[int]]) -> list[Handle]:
         """Call ``action(now)`` on a node, send what it wants sent, return its operations."""
@@ -45,6 +48,18 @@ class Engine(Protocol):
 
     async def quiet(self, nodes: Sequence[Node]) -> None:
         """Return when no operation of ``nodes`` is under way."""
+
+    async def pause_until(self, handle: Handle) -> None:
+        """Return when an operation has ended; its result stays to be taken."""
+
+    def has_ended(self, handle: Handle) -> bool:
+        """Return whether an operation has ended, or never will because its node was stopped."""
+
+    def take(self, handle: Handle) -> tuple[object, float] | None:
+        """Return and forget what an operation ended with and when; None while it is under way."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let so much engine time pass."""
 
     def measures(self) -> dict[str, float]:
         """Return what the engine counted: datagrams, losses, seconds, digest if it replays."""

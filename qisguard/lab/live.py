@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from qisguard.errors import ScenarioError
+from qisguard.identity.address import Address
 from qisguard.lab.engine import Handle, MakeNode
 from qisguard.node.node import Node
-from qisguard.plugins import Clock
+from qisguard.plugins import Clock, MakeEndpoint
 from qisguard.transport.udp import UdpDriver, is_loopback, open_socket
 
 PATIENCE = 60.0
@@ -23,22 +24,33 @@ class LiveEngine:
         self.clock = clock
         self._start = time.monotonic()
         self._drivers: dict[Node, UdpDriver] = {}
-        self._done: dict[tuple[Node, int], object] = {}
+        self._speakers: list[UdpDriver] = []
+        self._done: dict[tuple[Node, int], tuple[object, float]] = {}
         self._changed = asyncio.Event()
 
     def now(self) -> float:
         """See ``Engine``."""
         return time.monotonic() - self._start
 
-    def add(self, make: MakeNode) -> Node:
-        """See ``Engine``."""
-        sock = open_socket("127.0.0.1", is_loopback)
-        host, port = sock.getsockname()[:2]
-        node = make((host, port))
+    def add(self, make: MakeNode, host: str = "") -> Node:
+        """See ``Engine``; every address of 127.0.0.0/8 is this machine."""
+        sock = open_socket(host or "127.0.0.1", is_loopback)
+        address: Address = sock.getsockname()[:2]
+        node = make(address)
         self._drivers[node] = UdpDriver(
             node, sock, self.now, is_loopback, lambda: self._take_events(node)
         )
         return node
+
+    def let_speak(self, make: MakeEndpoint, host: str = "") -> None:
+        """See ``Engine``; what claims another source address is refused, and counted."""
+        sock = open_socket(host or "127.0.0.1", is_loopback)
+        address: Address = sock.getsockname()[:2]
+        self._speakers.append(UdpDriver(make(address), sock, self.now, is_loopback))
+
+    async def pause(self, seconds: float) -> None:
+        """See ``Engine``."""
+        await asyncio.sleep(seconds)
 
     def act(self, node: Node, action: Callable[[float], Sequence[int]]) -> list[Handle]:
         """See ``Engine``."""
@@ -53,9 +65,20 @@ class LiveEngine:
 
     async def finish(self, handles: Sequence[Handle]) -> list[object]:
         """See ``Engine``."""
-        names = [(handle.node, handle.id) for handle in handles]
-        await self._until(lambda: all(name in self._done for name in names))
-        return [self._done.pop(name) for name in names]
+        await self._until(lambda: all(map(self.has_ended, handles)))
+        return [self._done.pop((handle.node, handle.id))[0] for handle in handles]
+
+    async def pause_until(self, handle: Handle) -> None:
+        """See ``Engine``."""
+        await self._until(lambda: self.has_ended(handle))
+
+    def has_ended(self, handle: Handle) -> bool:
+        """See ``Engine``."""
+        return (handle.node, handle.id) in self._done
+
+    def take(self, handle: Handle) -> tuple[object, float] | None:
+        """See ``Engine``."""
+        return self._done.pop((handle.node, handle.id), None)
 
     async def quiet(self, nodes: Sequence[Node]) -> None:
         """See ``Engine``."""
@@ -64,7 +87,7 @@ class LiveEngine:
 
     def measures(self) -> dict[str, float]:
         """See ``Engine``."""
-        drivers = self._drivers.values()
+        drivers = [*self._drivers.values(), *self._speakers]
         return {
             "datagrams": sum(driver.sent for driver in drivers),
             "lost": sum(driver.lost for driver in drivers),
@@ -74,6 +97,8 @@ class LiveEngine:
 
     def close(self) -> None:
         """See ``Engine``."""
+        for driver in self._speakers:
+            driver.close()
         for node, driver in self._drivers.items():
             driver.close()
             node.close(self.now())
@@ -92,5 +117,5 @@ class LiveEngine:
 
     def _take_events(self, node: Node) -> None:
         for event in node.events():
-            self._done[node, event.id] = event.value
+            self._done[node, event.id] = event.value, self.now()
             self._changed.set()

@@ -21,7 +21,7 @@ from qisguard.lab.links import Links, Traffic
 from qisguard.lab.skew import Skew
 from qisguard.node.node import Done, Node
 from qisguard.node.reading import Retrieved
-from qisguard.plugins import Clock
+from qisguard.plugins import Clock, Endpoint, MakeEndpoint, Overhears
 
 __all__ = ["PATIENCE", "Links", "VirtualEngine"]
 
@@ -30,6 +30,26 @@ _NEVER = float("inf")
 
 PATIENCE = 600.0
 """Virtual seconds after which an operation that has not ended is a fault."""
+
+
+class Speaker:
+    """An endpoint that is no node: it ends no operations, and is never busy."""
+
+    is_busy = False
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.receive_datagram = endpoint.receive_datagram
+        self.handle_timer = endpoint.handle_timer
+        self.next_timer = endpoint.next_timer
+        self.flush = endpoint.flush
+        self.effects = endpoint.effects
+
+    def events(self) -> Sequence[Done]:
+        """Return nothing: no operation was started."""
+        return ()
+
+    def close(self, now: float) -> None:
+        """Nothing was opened."""
 
 
 class _Place:
@@ -41,7 +61,7 @@ class _Place:
         self.number = number
         self.name = (number + 1).to_bytes(4, "big")
         self.address = address
-        self.node: Node | None = None
+        self.node: Node | Speaker | None = None
         self.timer = _NEVER
         """Engine time of the entry in the heap that counts; earlier ones of this place are void."""
         self.wanted = _NEVER
@@ -70,6 +90,8 @@ class VirtualEngine:
         self._order = 0
         self._heap: list[tuple[float, int, _Place, bytes | None, _Place]] = []
         self._places: dict[Address, _Place] = {}
+        self._ports: dict[str, int] = {}
+        self._taps: list[tuple[_Place, Overhears]] = []
         self._done: dict[tuple[Node, int], tuple[object, float]] = {}
         self._digest = sha256()
         self._sent = 0
@@ -79,12 +101,18 @@ class VirtualEngine:
         """See ``Engine``."""
         return self._now
 
-    def add(self, make: MakeNode) -> Node:
+    def add(self, make: MakeNode, host: str = "") -> Node:
         """See ``Engine``."""
-        index = len(self._places) + 1
-        address = (f"10.{index >> 8 & 255}.{index & 255}.{1 + (index >> 16)}", 4_000)
-        place = self._places[address] = _Place(index - 1, address)
-        return self._run(place, make)
+        return self._run(self._new_place(host), make)
+
+    def let_speak(self, make: MakeEndpoint, host: str = "") -> None:
+        """See ``Engine``; one that overhears gets copies of all datagrams from now on."""
+        place = self._new_place(host)
+        endpoint = make(place.address)
+        place.node = Speaker(endpoint)
+        if isinstance(endpoint, Overhears):
+            self._taps.append((place, endpoint))
+        self._pump(place, place.node)
 
     def stop(self, node: Node) -> None:
         """Let a node crash: it says no goodbye, and what is under way to it vanishes.
@@ -135,12 +163,21 @@ class VirtualEngine:
 
     async def finish(self, handles: Sequence[Handle]) -> list[object]:
         """See ``Engine``."""
-        names = [(handle.node, handle.id) for handle in handles]
         deadline = self._now + PATIENCE
-        for name in names:
-            while name not in self._done and self.is_running(name[0]):
+        for handle in handles:
+            while not self.has_ended(handle):
                 self._step(deadline)
-        return [self._done.pop(name, (None, 0.0))[0] for name in names]
+        return [(self.take(handle) or (None, 0.0))[0] for handle in handles]
+
+    async def pause_until(self, handle: Handle) -> None:
+        """See ``Engine``."""
+        deadline = self._now + PATIENCE
+        while not self.has_ended(handle):
+            self._step(deadline)
+
+    def has_ended(self, handle: Handle) -> bool:
+        """See ``Engine``."""
+        return (handle.node, handle.id) in self._done or not self.is_running(handle.node)
 
     async def quiet(self, nodes: Sequence[Node]) -> None:
         """See ``Engine``."""
@@ -153,6 +190,10 @@ class VirtualEngine:
         quiet = set(nodes)
         self._done = {name: value for name, value in self._done.items() if name[0] not in quiet}
 
+    async def pause(self, seconds: float) -> None:
+        """See ``Engine``."""
+        self.advance(self._now + seconds)
+
     def advance(self, until: float) -> None:
         """Let everything happen that is due before engine time ``until``, and stop there."""
         while self._heap and self._heap[0][0] <= until:
@@ -160,7 +201,7 @@ class VirtualEngine:
         self._now = max(self._now, until)
 
     def take(self, handle: Handle) -> tuple[object, float] | None:
-        """Return and forget what an operation ended with and when; None while it is under way."""
+        """See ``Engine``."""
         return self._done.pop((handle.node, handle.id), None)
 
     def measures(self) -> dict[str, float]:
@@ -177,6 +218,15 @@ class VirtualEngine:
         for place in self._places.values():
             if place.node is not None:
                 place.node.close(place.local(self._now))
+
+    def _new_place(self, host: str) -> _Place:
+        """Return a free address, at ``host`` if one is named."""
+        index = len(self._places) + 1
+        host = host or f"10.{index >> 8 & 255}.{index & 255}.{1 + (index >> 16)}"
+        port = self._ports[host] = self._ports.get(host, 3_999) + 1
+        address = (host, port)
+        place = self._places[address] = _Place(index - 1, address)
+        return place
 
     # --- the clock -------------------------------------------------------------------------------
     def _run(self, place: _Place, make: MakeNode) -> Node:
@@ -212,10 +262,18 @@ class VirtualEngine:
             return
         else:
             self._digest.update(_TIME(self._now) + source.name + place.name + data)
+            if self._taps:
+                self._overhear(data, source.address, place.address)
             node.receive_datagram(data, source.address, place.local(self._now))
         self._pump(place, node)
 
-    def _pump(self, place: _Place, node: Node) -> None:
+    def _overhear(self, data: bytes, source: Address, to: Address) -> None:
+        for place, tap in self._taps:
+            if place.node is not None and place.address not in (source, to):
+                tap.overhear(data, source, to, self._now)
+                self._pump(place, place.node)
+
+    def _pump(self, place: _Place, node: Node | Speaker) -> None:
         node.flush()
         for effect in node.effects():
             self._sent += 1
@@ -223,11 +281,13 @@ class VirtualEngine:
             if to is None:
                 self._lost += 1
                 continue
+            origin = place if effect.source is None else self._spoofed(effect.source)
             for arrival, data in self.traffic.fate(effect.data, place.number, to.number, self._now):
-                self._push(arrival, to, data, place)
+                self._push(arrival, to, data, origin)
         for event in node.events():
-            self._digest.update(_summary(node, event))
-            self._done[node, event.id] = event.value, self._now
+            if isinstance(node, Node):
+                self._digest.update(_summary(node, event))
+                self._done[node, event.id] = event.value, self._now
         wanted = node.next_timer()
         if wanted is None:
             return
@@ -235,6 +295,10 @@ class VirtualEngine:
         if due < place.timer:
             place.timer, place.wanted = max(due, self._now), wanted
             self._push(place.timer, place, None, place)
+
+    def _spoofed(self, source: Address) -> _Place:
+        """Return the place that a datagram claims to come from, which need not exist."""
+        return self._places.get(source) or _Place((1 << 32) - 2, source)
 
     def _push(self, time: float, to: _Place, data: bytes | None, source: _Place) -> None:
         self._order += 1

@@ -1,7 +1,8 @@
 """UDP for one endpoint on asyncio: drain the socket, flush once, send.
 
 The only place that opens a datagram socket. ``allow`` is asked for the address it binds and for
-every destination, those learnt from peers included: the laboratory passes ``is_loopback``.
+every destination, those learnt from peers included: the laboratory passes ``is_loopback``. A
+datagram that claims another source than its socket's is never sent.
 """
 
 import asyncio
@@ -110,7 +111,7 @@ class UdpDriver:
 
     def _send(self) -> None:
         for effect in self._endpoint.effects():
-            if not self._allow(effect.to[0]):
+            if effect.source is not None or not self._allow(effect.to[0]):
                 self.refused += 1
                 continue
             try:

@@ -2,13 +2,9 @@
 
 import datetime
 import re
-import tomllib
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
-from typing import Any
-
-import msgspec
 
 from qisguard.attacks import ATTACKS
 from qisguard.config import NodeConfig
@@ -26,12 +22,12 @@ from qisguard.lab.demo.tables import (
     Step,
 )
 from qisguard.lab.links import Links, read_links
+from qisguard.lab.toml import convert, parse
 from qisguard.outcomes.synthesis import SynthesisConfig
 from qisguard.outcomes.template import Template, open_template
 from qisguard.plugins import Attack, Clock, Defense, Settings, Tunes
 from qisguard.store.store import StoreLimits
 
-SCENARIO_SIZE_MAX = 1 << 20
 ISSUERS_MAX = 500
 SYBILS_MAX = 10_000
 EPOCH = datetime.date(1970, 1, 1)
@@ -107,16 +103,7 @@ def load_scenario(data: bytes) -> Loaded:
 
     Attacks, defences and the question are built once here, so that nothing fails half way.
     """
-    if len(data) > SCENARIO_SIZE_MAX:
-        raise ScenarioError(f"scenario: {len(data)} bytes, at most {SCENARIO_SIZE_MAX}")
-    try:
-        table = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:  # both decoders' errors, and absurd numbers
-        raise ScenarioError(f"scenario: not TOML: {error}") from None
-    try:
-        scenario = msgspec.convert(table, Scenario)
-    except msgspec.ValidationError as error:
-        raise ScenarioError(_explain(str(error), table)) from None
+    scenario = convert(parse(data, "scenario"), Scenario, _TABLES)
     _check_names(scenario)
     _check_ranges(scenario)
     loaded = Loaded(
@@ -131,25 +118,6 @@ def load_scenario(data: bytes) -> Loaded:
     for run in scenario.networks:
         loaded.settings(run, loaded.defenses(run, Roster(b"", 0, ())))
     return loaded
-
-
-def _explain(text: str, table: object) -> str:
-    """Return msgspec's message with the key's place and value, or with the nearest valid key."""
-    what, _, path = text.partition(" - at `$")
-    path = path.rstrip("`").lstrip(".")
-    kind: Any = Scenario
-    place, value = "", table
-    for name, index in re.findall(r"(\w+)|\[(\d+)\]", path):
-        value = value[int(index)] if index else value[name]  # type: ignore[index] # msgspec was here
-        place += f"[{index}]" if index else f".{name}"
-        if name:
-            kind = _TABLES.get(name)
-    place = place.lstrip(".") or "scenario"
-    if unknown := re.search(r"unknown field `(.+)`", what):
-        return f"{place}: unknown key {unknown[1]!r}{nearest(unknown[1], kind.__struct_fields__)}"
-    if missing := re.search(r"missing required field `(.+)`", what):
-        return f"{place}: {missing[1]!r} is missing"
-    return f"{place} = {show(value)}: {what[:1].lower()}{what[1:]}"
 
 
 _TABLES = {

@@ -21,6 +21,7 @@ from qisguard.lab.demo.rows import Cost, Where, answer_row, curve_rows, weight_r
 from qisguard.lab.demo.scenario import INSIDERS, SYBILS, Loaded
 from qisguard.lab.demo.tables import NetworkRun, Step
 from qisguard.lab.engine import Engine
+from qisguard.lab.identities import Prepared
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
 from qisguard.node.publishing import Published
@@ -28,7 +29,7 @@ from qisguard.node.reading import Retrieved
 from qisguard.outcomes.packet import Body, OutcomePacket, sign_packet
 from qisguard.outcomes.synthesis import synthesize
 from qisguard.outcomes.weighing import weigh
-from qisguard.plugins import Behaviour, Insider, World
+from qisguard.plugins import Behaviour, Insider, Question, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,8 @@ class Story:
         attack = self._attacks[SYBILS]
         seeds = [node.me for node in self._nodes()[:3]]
         fresh: list[Node] = []
-        for recruit in attack.recruit(self._world(()), pool, self._rng):
+        mint = Prepared(pool)
+        for recruit in attack.recruit(self._world((), len(pool)), mint, self._rng):
             if recruit.identity is None:
                 continue
             name = f"sybil-{len(self._sybils) + len(fresh) + 1}"
@@ -180,7 +182,7 @@ class Story:
         )
         taken = {node.me.id: node for node in self._nodes()}
         for hospital, recruit in zip(
-            hospitals, attack.recruit(self._world(insiders), (), self._rng), strict=True
+            hospitals, attack.recruit(self._world(insiders), Prepared(()), self._rng), strict=True
         ):
             if recruit.takes is None:
                 continue
@@ -206,7 +208,7 @@ class Story:
         handles = self._engine.act(node, partial(node.publish, corrections))
         await self._engine.finish(handles)
 
-    def _world(self, insiders: tuple[Insider, ...]) -> World:
+    def _world(self, insiders: tuple[Insider, ...], budget: int = 0) -> World:
         setting = self._setting
         target, other = setting.loaded.scenario.question.arms
         if setting.truth == other:
@@ -218,16 +220,22 @@ class Story:
             for packet in hospital.packets
             if packet.key in wanted
         )
-        return World(
+        question = Question(
             keys=self._keys,
             target=target,
             other=other,
             horizon=setting.loaded.scenario.question.horizon,
-            today=self._engine.clock.day(self._engine.now()),
             template=setting.loaded.template.id,
-            network=setting.members.network.id,
             example=example,
             insiders=insiders,
+        )
+        return World(
+            network=setting.members.network,
+            today=self._engine.clock.day(self._engine.now()),
+            budget=budget,
+            config=self._settings.node,
+            members=tuple(node.me for node in self._nodes()),
+            question=question,
         )
 
     def _missing(self, packets: Sequence[OutcomePacket]) -> int:

@@ -1,0 +1,1 @@
+"""Scenario files: everything a run of the laboratory depends on, checked before anything starts."""
