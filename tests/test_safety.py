@@ -176,6 +176,7 @@ def test_in_the_laboratory_only_the_engine_and_the_runs_have_an_event_loop() -> 
     users = {p.name: _imports(p) & {"socket", "asyncio"} for p in _modules("qisguard/lab")}
     assert {name: used for name, used in users.items() if used} == {
         "live.py": {"asyncio"},
+        "real.py": {"asyncio"},
         "runs.py": {"asyncio"},
     }
 
@@ -186,3 +187,37 @@ def test_in_the_service_nothing_but_hosts_has_an_event_loop_and_nothing_has_sock
         "host.py": {"asyncio"},
         "running.py": {"asyncio"},
     }
+
+
+class _Spoofer:
+    """Sends one datagram in somebody else's name."""
+
+    def __init__(self, to: tuple[str, int]) -> None:
+        self._pending = [Send(b"x", to, source=("127.0.0.9", 4_000))]
+
+    def receive_datagram(self, data: bytes, source: tuple[str, int], now: float) -> None: ...
+
+    def handle_timer(self, now: float) -> None: ...
+
+    def next_timer(self) -> float | None:
+        return None
+
+    def flush(self) -> None: ...
+
+    def effects(self) -> list[Send]:
+        pending, self._pending = self._pending, []
+        return pending
+
+
+def test_a_false_source_address_never_reaches_a_real_socket(destinations: list[str]) -> None:
+    async def story() -> None:
+        engine = LiveEngine(CLOCK)
+        try:
+            (node,) = await make_crowd(engine, 1, CONFIG)
+            engine.let_speak(lambda address: _Spoofer(node.me.address))
+            assert engine.measures()["refused"] == 1
+        finally:
+            engine.close()
+
+    asyncio.run(story())
+    assert destinations == []
