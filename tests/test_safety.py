@@ -16,7 +16,7 @@ from qisguard.lab.live import LiveEngine
 from qisguard.node.messages import FindNode, Nodes, Reply, Request
 from qisguard.node.node import Node
 from qisguard.plugins import Send
-from qisguard.transport.udp import UdpDriver, is_loopback
+from qisguard.transport.udp import UdpDriver, by_host, is_loopback
 from tests.builders import CLOCK, find, make_crowd, make_key
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +101,7 @@ def test_an_attackers_own_node_is_held_back_like_everybody_elses(destinations: l
 
     async def story() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            driver = UdpDriver(_Outward(), sock, lambda: 0.0, is_loopback)
+            driver = UdpDriver(_Outward(), sock, lambda: 0.0, by_host(is_loopback))
             assert (driver.refused, driver.sent) == (len(ELSEWHERE), 0)
             driver.close()
 

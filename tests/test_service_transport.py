@@ -11,7 +11,7 @@ from qisguard.errors import ScenarioError
 from qisguard.identity.address import Address
 from qisguard.plugins import Send
 from qisguard.transport.loop import PORT_RANGE, free_udp_ports
-from qisguard.transport.udp import UdpDriver, is_loopback, open_socket, reachable_from
+from qisguard.transport.udp import UdpDriver, by_host, is_loopback, open_socket, reachable_from
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -78,7 +78,7 @@ def test_a_fault_in_one_timer_or_datagram_is_not_the_last_one() -> None:
         loop.set_exception_handler(lambda _, context: caught.append(str(context["exception"])))
         endpoint = _Clumsy()
         sock = open_socket("127.0.0.1", is_loopback)
-        driver = UdpDriver(endpoint, sock, lambda: 0.0, is_loopback)
+        driver = UdpDriver(endpoint, sock, lambda: 0.0, by_host(is_loopback))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.connect(sock.getsockname())
             async with asyncio.timeout(10):

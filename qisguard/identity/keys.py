@@ -29,6 +29,8 @@ AUTH_TAG = b"qisguard/auth/v1\n"
 ACCEPT_TAG = b"qisguard/accept/v1\n"
 NETWORK_TAG = b"qisguard/network/v1\n"
 ROSTER_TAG = b"qisguard/roster/v1\n"
+SCOPE_TAG = b"qisguard/scope/v1\n"
+CONSENT_TAG = b"qisguard/consent/v1\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The ``live`` engine: real nodes on real UDP sockets on loopback, in one process."""
+"""The ``live`` engine: real nodes on real UDP sockets on loopback, in one process.
+
+Nothing is sent anywhere else, except to the targets of a signed scope: see ``identity.scope``.
+"""
 
 import asyncio
 import time
@@ -6,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 from qisguard.errors import ScenarioError
 from qisguard.identity.address import Address
+from qisguard.identity.scope import Scope, is_private
+from qisguard.lab.brakes import Brakes, Limits
 from qisguard.lab.engine import Handle, MakeNode
 from qisguard.node.node import Node
 from qisguard.plugins import Clock, MakeEndpoint
@@ -16,12 +21,24 @@ PATIENCE = 60.0
 
 
 class LiveEngine:
-    """Sockets on 127.0.0.1; must be made inside a running event loop."""
+    """Sockets on 127.0.0.0/8; must be made inside a running event loop.
+
+    ``scope`` lets ``attack`` reach private addresses that consented, and no others.
+    """
 
     name = "live"
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        brakes: Brakes | None = None,
+        scope: Scope | None = None,
+        attack: str = "",
+    ) -> None:
         self.clock = clock
+        self._brakes = brakes or Brakes(Limits())
+        self._scope = scope
+        self._attack = attack
         self._start = time.monotonic()
         self._drivers: dict[Node, UdpDriver] = {}
         self._speakers: list[UdpDriver] = []
@@ -38,19 +55,29 @@ class LiveEngine:
         address: Address = sock.getsockname()[:2]
         node = make(address)
         self._drivers[node] = UdpDriver(
-            node, sock, self.now, is_loopback, lambda: self._take_events(node)
+            node,
+            sock,
+            self.now,
+            self._allow,
+            lambda: self._take_events(node),
+            self._brakes.let,
         )
         return node
 
     def let_speak(self, make: MakeEndpoint, host: str = "") -> None:
         """See ``Engine``; what claims another source address is refused, and counted."""
-        sock = open_socket(host or "127.0.0.1", is_loopback)
+        at_home = is_loopback if self._scope is None else _is_near
+        sock = open_socket(host or "127.0.0.1", at_home)
         address: Address = sock.getsockname()[:2]
-        self._speakers.append(UdpDriver(make(address), sock, self.now, is_loopback))
+        driver = UdpDriver(make(address), sock, self.now, self._allow, let=self._brakes.let)
+        self._speakers.append(driver)
 
     async def pause(self, seconds: float) -> None:
         """See ``Engine``."""
-        await asyncio.sleep(seconds)
+        end = self.now() + seconds
+        while (left := end - self.now()) > 0:
+            self._brakes.check()
+            await asyncio.sleep(min(left, 1.0))
 
     def act(self, node: Node, action: Callable[[float], Sequence[int]]) -> list[Handle]:
         """See ``Engine``."""
@@ -103,10 +130,18 @@ class LiveEngine:
             driver.close()
             node.close(self.now())
 
+    def _allow(self, address: Address) -> bool:
+        """Return whether a datagram may go to ``address``, whoever named it."""
+        if is_loopback(address[0]):
+            return True
+        scope = self._scope
+        return scope is not None and not scope.refusal(address, self._attack, time.time())
+
     async def _until(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not done():
             self._changed.clear()
+            self._brakes.check()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ScenarioError(f"live: an operation did not end within {PATIENCE} seconds")
@@ -119,3 +154,8 @@ class LiveEngine:
         for event in node.events():
             self._done[node, event.id] = event.value, self.now()
             self._changed.set()
+
+
+def _is_near(host: str) -> bool:
+    """Return whether an endpoint may speak from here when a scope lets it leave the machine."""
+    return is_loopback(host) or is_private(host)

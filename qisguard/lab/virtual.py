@@ -16,6 +16,7 @@ from hashlib import sha256
 from qisguard.errors import ScenarioError
 from qisguard.identity.address import Address
 from qisguard.identity.ids import to_bytes
+from qisguard.lab.brakes import Brakes
 from qisguard.lab.engine import Handle, MakeNode
 from qisguard.lab.links import Links, Traffic
 from qisguard.lab.skew import Skew
@@ -30,6 +31,9 @@ _NEVER = float("inf")
 
 PATIENCE = 600.0
 """Virtual seconds after which an operation that has not ended is a fault."""
+
+CHECK_PERIOD = 1_024
+"""Events between two looks at the brakes."""
 
 
 class Speaker:
@@ -82,9 +86,18 @@ class VirtualEngine:
 
     name = "virtual"
 
-    def __init__(self, seed: int, clock: Clock, links: Links, *, start: float = 0.0) -> None:
+    def __init__(
+        self,
+        seed: int,
+        clock: Clock,
+        links: Links,
+        *,
+        start: float = 0.0,
+        brakes: Brakes | None = None,
+    ) -> None:
         self.clock = clock
         self.traffic = Traffic(seed, links)
+        self._brakes = brakes
         self._start = start
         self._now = start
         self._order = 0
@@ -247,7 +260,9 @@ class VirtualEngine:
         """Deliver the next datagram or timer."""
         if not self._heap or self._heap[0][0] > deadline:
             raise ScenarioError(f"virtual: an operation did not end within {PATIENCE} seconds")
-        self._now, _, place, data, source = heapq.heappop(self._heap)
+        self._now, order, place, data, source = heapq.heappop(self._heap)
+        if self._brakes and not order % CHECK_PERIOD:
+            self._brakes.check()
         node = place.node
         if data is None:
             if node is None or place.timer != self._now:
@@ -277,6 +292,8 @@ class VirtualEngine:
         node.flush()
         for effect in node.effects():
             self._sent += 1
+            if self._brakes:
+                self._brakes.count(len(effect.data))
             to = self._places.get(effect.to)
             if to is None:
                 self._lost += 1

@@ -25,7 +25,7 @@ from qisguard.service.opening import open_parts, open_store, open_trail
 from qisguard.service.state import StateFolder
 from qisguard.trail.log import Trail
 from qisguard.transport.control import ControlServer
-from qisguard.transport.udp import UdpDriver, open_socket, reachable_from
+from qisguard.transport.udp import UdpDriver, by_host, open_socket, reachable_from
 
 JOIN_PAUSES = (0.2, 30.0)
 """First and longest pause between two tries to join, in seconds; each is twice the one before."""
@@ -93,7 +93,7 @@ class Host:
             defenses=parts.defenses,
             now=self._started,
         )
-        allow = reachable_from(host)
+        allow = by_host(reachable_from(host))
         self.driver = UdpDriver(self.node, sock, self.time.now, allow, self._take_events)
         control = ControlServer(self._state.socket, lambda line: answer(self, line))
         await control.start()

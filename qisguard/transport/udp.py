@@ -1,7 +1,7 @@
 """UDP for one endpoint on asyncio: drain the socket, flush once, send.
 
 The only place that opens a datagram socket. ``allow`` is asked for the address it binds and for
-every destination, those learnt from peers included: the laboratory passes ``is_loopback``. A
+every destination, those learnt from peers included: the laboratory lets ``is_loopback`` decide. A
 datagram that claims another source than its socket's is never sent.
 """
 
@@ -10,6 +10,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeAlias
 
 from qisguard.config import DATAGRAM_SIZE
 from qisguard.errors import ScenarioError
@@ -19,6 +20,8 @@ from qisguard.plugins import Endpoint
 DRAIN_MAX = 64
 """Datagrams taken for one wake-up and one flush: group commit, and no node starves the others."""
 BUFFER_SIZE = 4 << 20
+Allow: TypeAlias = Callable[[Address], bool]
+"""Whether a destination may be sent to."""
 TIMER_MIN = 0.001
 """Seconds to the next timer at least: one that is always due must not stop everything else."""
 
@@ -56,6 +59,11 @@ def is_unicast(host: str) -> bool:
     return not nowhere and host != "255.255.255.255"
 
 
+def by_host(allow: Callable[[str], bool]) -> Allow:
+    """Return ``allow`` for destinations whose port does not matter."""
+    return lambda address: allow(address[0])
+
+
 def open_socket(host: str, allow: Callable[[str], bool], port: int = 0) -> socket.socket:
     """Return a non-blocking UDP socket, on a free port unless one is named.
 
@@ -77,15 +85,16 @@ def open_socket(host: str, allow: Callable[[str], bool], port: int = 0) -> socke
 
 
 class UdpDriver:
-    """Gives one endpoint a socket, a clock and timers."""
+    """Gives one endpoint a socket, a clock and timers; ``let`` may hold back so many bytes."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         sock: socket.socket,
         clock: Callable[[], float],
-        allow: Callable[[str], bool],
+        allow: Allow,
         after: Callable[[], None] = lambda: None,
+        let: Callable[[int], bool] = lambda size: True,
     ) -> None:
         self.refused = 0
         self.lost = 0
@@ -95,6 +104,7 @@ class UdpDriver:
         self._clock = clock
         self._allow = allow
         self._after = after
+        self._let = let
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._loop.add_reader(sock, self._readable)
@@ -111,8 +121,11 @@ class UdpDriver:
 
     def _send(self) -> None:
         for effect in self._endpoint.effects():
-            if effect.source is not None or not self._allow(effect.to[0]):
+            if effect.source is not None or not self._allow(effect.to):
                 self.refused += 1
+                continue
+            if not self._let(len(effect.data)):
+                self.lost += 1
                 continue
             try:
                 self._sock.sendto(effect.data, effect.to)

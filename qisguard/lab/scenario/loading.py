@@ -15,6 +15,7 @@ from qisguard.defenses import DEFENSES
 from qisguard.errors import QisguardError, ScenarioError
 from qisguard.fill import fill, nearest, show
 from qisguard.identity.roster import Roster
+from qisguard.lab.brakes import Limits
 from qisguard.lab.links import Links, read_links
 from qisguard.lab.scenario.gates import Gate, read_gate
 from qisguard.lab.scenario.tables import (
@@ -47,6 +48,7 @@ _TABLES = {
     "defenses": DefenseTable,
     "seeds": SeedsTable,
     "expected": Expected,
+    "brakes": Limits,
 }
 
 
@@ -215,6 +217,7 @@ def _check_engine(scenario: Scenario, attack: Attack) -> None:
 def _check_ranges(scenario: Scenario) -> None:
     """Raise ScenarioError for numbers that types cannot exclude."""
     network, attack, seeds = scenario.network, scenario.attack, scenario.seeds
+    brakes = scenario.brakes
     ranges: list[tuple[str, float, float, float]] = [
         ("network.nodes", network.nodes, 2, NODES_MAX[scenario.engine]),
         ("network.static_puzzle_bits", network.static_puzzle_bits, 0, 24),
@@ -230,6 +233,10 @@ def _check_ranges(scenario: Scenario) -> None:
         ("attack.hosts", attack.hosts, 0, 1_000_000),
         ("attack.networks", attack.networks, 0, 65_536),
         ("attack.lead", attack.lead, 0, 1e7),
+        ("brakes.seconds", brakes.seconds, 1, 1e6),
+        ("brakes.memory_mib", brakes.memory_mib, 64, 1 << 20),
+        ("brakes.mib", brakes.mib, 1, 1 << 24),
+        ("brakes.datagrams_per_second", brakes.datagrams_per_second, 1, 1e6),
         ("seeds.first", seeds.first, 0, 1 << 31),
         ("seeds.count", seeds.count, 1, 100_000),
         ("seeds.most", seeds.most, 1, 100_000),

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from qisguard.lab.brakes import Limits
+
 ENGINES = ("live", "virtual", "model", "direct")
 """Where a scenario can run; see ``lab.trial.engines``."""
 
@@ -111,7 +113,10 @@ class Expected(_Table, frozen=True):
 
 
 class Scenario(_Table, frozen=True):
-    """The whole file; ``grid`` gives several values to keys such as ``attack.share``."""
+    """The whole file; ``grid`` gives several values to keys such as ``attack.share``.
+
+    ``brakes`` bound what one trial may use.
+    """
 
     name: str
     title: str
@@ -125,3 +130,4 @@ class Scenario(_Table, frozen=True):
     gates: list[str] = []
     expected: list[Expected] = []
     grid: dict[str, list[Any]] = {}
+    brakes: Limits = Limits()

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections import Counter
 
+from qisguard.lab.brakes import Brakes
 from qisguard.lab.engine import Engine
 from qisguard.lab.live import LiveEngine
 from qisguard.lab.scenario.loading import Loaded
@@ -24,7 +25,7 @@ WARM = "warm start: tables were filled from global knowledge; nothing here says 
 
 def run_virtual(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     """Return what one seed of one arm measured on the simulated network."""
-    engine = VirtualEngine(seed, CLOCK, loaded.links)
+    engine = VirtualEngine(seed, CLOCK, loaded.links, brakes=Brakes(loaded.scenario.brakes))
     return asyncio.run(_run(loaded, arm, seed, engine, memoised()))
 
 
@@ -32,7 +33,8 @@ def run_live(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     """Return what one seed of one arm measured on sockets of this machine."""
 
     async def run() -> Measured:
-        return await _run(loaded, arm, seed, LiveEngine(CLOCK), Checks())
+        engine = LiveEngine(CLOCK, Brakes(loaded.scenario.brakes))
+        return await _run(loaded, arm, seed, engine, Checks())
 
     return asyncio.run(run())
 
