@@ -57,3 +57,9 @@ class ServiceError(QisguardError):
     """A running node that cannot be reached, or that refuses what a command asks of it."""
 
     code = "QE-800"
+
+
+class ScopeError(QisguardError):
+    """An address that the laboratory must not attack."""
+
+    code = "QE-900"

@@ -54,7 +54,7 @@ def new(
     from qisguard.service.identities import create
 
     try:
-        joined = _network(network, authority)
+        joined = open_network_file(network, authority)
         with Progress("id new", counted=False) as progress:
             progress.say(f"a key of {joined.c1} bits, then {_price(joined)}")
             made = create(out, joined, jobs=jobs, watch=lambda e: progress.tell(_words(e)))
@@ -72,7 +72,7 @@ def show(
     from qisguard.service.identities import read
 
     try:
-        joined, found = _network(network, authority), read(folder)
+        joined, found = open_network_file(network, authority), read(folder)
     except QisguardError as error:
         _refuse(error)
     _show(folder, found, joined, as_json)
@@ -95,7 +95,7 @@ def mine(
     from qisguard.service.identities import read, renew_solution
 
     try:
-        joined = _network(network, authority)
+        joined = open_network_file(network, authority)
         found = read(folder)
         if not all(met >= wanted for met, wanted in _bits(found, joined)):
             with Progress("id mine", counted=False) as progress:
@@ -127,13 +127,13 @@ def author(
         typer.echo(public)
 
 
-def _network(path: Path, authority: str) -> "Network":
+def open_network_file(path: Path, authority: str) -> "Network":
     """Return the network of a signed file; raise QisguardError."""
     from qisguard.errors import IdentityError, QisguardError
     from qisguard.identity.network import open_network
     from qisguard.identity.signed import FILE_SIZE_MAX
 
-    key = _authority(authority)
+    key = public_key(authority)
     try:
         with path.open("rb") as file:
             return open_network(file.read(FILE_SIZE_MAX + 1), key)
@@ -143,7 +143,7 @@ def _network(path: Path, authority: str) -> "Network":
         raise type(error)(f"--network {path}: {error}") from None
 
 
-def _authority(given: str) -> bytes:
+def public_key(given: str) -> bytes:
     """Return the key that was given, or the one in the file that was."""
     from qisguard.errors import DecodeError, IdentityError
     from qisguard.identity.keys import KEY_SIZE, from_text

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from qisguard import __version__
+from qisguard.cli.attack import app as attack_app
 from qisguard.cli.audit import audit
 from qisguard.cli.demo import demo
 from qisguard.cli.identity import app as identity
@@ -18,6 +19,7 @@ from qisguard.cli.net import app as net_app
 from qisguard.cli.node import app as node_app
 from qisguard.cli.publish import publish
 from qisguard.cli.query import query
+from qisguard.cli.scope import app as scope_app
 from qisguard.errors import QisguardError
 from qisguard.exits import Exit
 
@@ -39,6 +41,8 @@ app.command("publish")(publish)
 app.command("query")(query)
 app.add_typer(node_app, name="node")
 app.add_typer(net_app, name="net")
+app.add_typer(scope_app, name="scope")
+app.add_typer(attack_app, name="attack")
 
 
 def _version(wanted: bool) -> None:
