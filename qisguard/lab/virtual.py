@@ -12,6 +12,7 @@ import heapq
 import struct
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from qisguard.errors import ScenarioError
 from qisguard.identity.address import Address
@@ -104,6 +105,7 @@ class VirtualEngine:
         self._heap: list[tuple[float, int, _Place, bytes | None, _Place]] = []
         self._places: dict[Address, _Place] = {}
         self._ports: dict[str, int] = {}
+        self._owners: list[tuple[IPv4Network | IPv6Network, _Place]] = []
         self._taps: list[tuple[_Place, Overhears]] = []
         self._done: dict[tuple[Node, int], tuple[object, float]] = {}
         self._digest = sha256()
@@ -118,9 +120,15 @@ class VirtualEngine:
         """See ``Engine``."""
         return self._run(self._new_place(host), make)
 
-    def let_speak(self, make: MakeEndpoint, host: str = "") -> None:
-        """See ``Engine``; one that overhears gets copies of all datagrams from now on."""
+    def let_speak(self, make: MakeEndpoint, host: str = "", owns: str = "") -> None:
+        """See ``Engine``; one that overhears gets copies of all datagrams from now on.
+
+        Whoever ``owns`` a network, such as 10.128.0.0/9, gets what is sent to any address in it
+        where nobody else lives.
+        """
         place = self._new_place(host)
+        if owns:
+            self._owners.append((ip_network(owns), place))
         endpoint = make(place.address)
         place.node = Speaker(endpoint)
         if isinstance(endpoint, Overhears):
@@ -294,7 +302,7 @@ class VirtualEngine:
             self._sent += 1
             if self._brakes:
                 self._brakes.count(len(effect.data))
-            to = self._places.get(effect.to)
+            to = self._places.get(effect.to) or self._owner(effect.to[0])
             if to is None:
                 self._lost += 1
                 continue
@@ -312,6 +320,13 @@ class VirtualEngine:
         if due < place.timer:
             place.timer, place.wanted = max(due, self._now), wanted
             self._push(place.timer, place, None, place)
+
+    def _owner(self, host: str) -> _Place | None:
+        """Return who owns the network of an address where nobody lives."""
+        for network, place in self._owners:
+            if ip_address(host) in network:
+                return place
+        return None
 
     def _spoofed(self, source: Address) -> _Place:
         """Return the place that a datagram claims to come from, which need not exist."""
