@@ -3,6 +3,7 @@
 import typer
 
 from qisguard.cli.probe import probe
+from qisguard.cli.reproduce import reproduce
 
 app = typer.Typer(
     help="Run attacks against networks and nodes, and measure what they do.",
@@ -10,6 +11,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("probe")(probe)
+app.command("reproduce")(reproduce)
 
 
 @app.callback()
