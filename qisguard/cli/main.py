@@ -13,6 +13,7 @@ import typer
 from qisguard import __version__
 from qisguard.cli.attack import app as attack_app
 from qisguard.cli.audit import audit
+from qisguard.cli.bench import bench
 from qisguard.cli.demo import demo
 from qisguard.cli.identity import app as identity
 from qisguard.cli.net import app as net_app
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("audit")(audit)
+app.command("bench")(bench)
 app.add_typer(identity, name="id")
 app.command("publish")(publish)
 app.command("query")(query)

@@ -1,0 +1,42 @@
+"""All benchmarks by name; what a benchmark needs loads when it runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from qisguard.errors import ScenarioError
+from qisguard.lab.bench.rows import Report, Row, Tell, commit, load_average, machine
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a benchmark proves, and the function that measures it from a seed."""
+
+    proves: str
+    measure: Callable[[int, Tell], Sequence[Row]]
+
+
+def _model(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.bench.model import measure
+
+    return measure(seed, tell)
+
+
+BENCHES = {
+    "model": Bench(
+        "The array engine: speed, memory, and the figure of S/Kademlia against published numbers",
+        _model,
+    ),
+}
+
+
+def run(name: str, seed: int, tell: Tell) -> Report:
+    """Measure and report.
+
+    Raises:
+        ScenarioError: there is no benchmark of this name.
+    """
+    if name not in BENCHES:
+        raise ScenarioError(f"no benchmark {name!r}; there are {', '.join(BENCHES)}")
+    before = load_average()
+    rows = BENCHES[name].measure(seed, tell)
+    return Report(name, rows, seed, commit(), machine(), (before, load_average()))
