@@ -55,6 +55,12 @@ def _virtual(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     return run_virtual(loaded, arm, seed)
 
 
+def _model(loaded: Loaded, arm: Arm, seed: int) -> Measured:
+    from qisguard.lab.trial.arrays import run_model
+
+    return run_model(loaded, arm, seed)
+
+
 def _direct(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     from qisguard.lab.trial.direct import run_direct
 
@@ -64,5 +70,6 @@ def _direct(loaded: Loaded, arm: Arm, seed: int) -> Measured:
 ENGINES: dict[str, Callable[[Loaded, Arm, int], Measured]] = {
     "live": _live,
     "virtual": _virtual,
+    "model": _model,
     "direct": _direct,
 }
