@@ -114,24 +114,25 @@ class NodeConfig:
     handshakes_open_max: int = _setting(
         1_024, "session", "handshakes", 1, 1 << 20, "handshakes started here and not finished"
     )
-    handshakes_per_address_max: int = _setting(
-        4,
-        "session",
-        "handshakes",
-        1,
-        1_024,
-        "handshakes under way to one address that proved nothing: hearsay cannot aim us at it",
-    )
     hearsay_hellos_per_second: float = _setting(
         0.5,
         "session",
         "per second",
         0.001,
         1e6,
-        "Hellos to one /24 or /48 (one address when addresses are shared) that proved nothing",
+        "Hellos to one /24 or /48 (one address when addresses are shared) that proved nothing, "
+        "by the word of one network or organisation",
     )
     hearsay_hellos_burst: float = _setting(
         4.0, "session", "", 1, 1e6, "such Hellos that may be sent at once after a quiet time"
+    )
+    hearsay_hellos_per_network: float = _setting(
+        2.0,
+        "session",
+        "per second",
+        0.001,
+        1e6,
+        "such Hellos to one network by the word of all together; beyond that each waits its turn",
     )
     cookie_lifetime: float = _setting(
         10.0, "session", "seconds", 0.1, 3_600, "how long a cookie proves an address"

@@ -171,9 +171,9 @@ def _reflected(config: NodeConfig) -> tuple[int, int]:
 def test_a_false_reply_about_a_victims_address_is_worth_much_less_than_without_limits() -> None:
     unlimited = replace(
         NodeConfig(),
-        handshakes_per_address_max=1_024,
         hearsay_hellos_per_second=1e6,
         hearsay_hellos_burst=1e6,
+        hearsay_hellos_per_network=1e6,
     )
     before, sent = _reflected(unlimited)
     after, same = _reflected(NodeConfig())

@@ -52,7 +52,7 @@ def test_twenty_invented_ids_at_one_address_get_no_more_hellos_than_its_budget()
     assert started == [True] * 4 + [False] * 16
     sent = _until_silent(side)
     assert sent[VICTIM] <= (4 + 7) * DATAGRAM_SIZE, "the burst, and half a token a second"
-    assert side.counts["not connected: handshakes with one address"] == 16
+    assert side.counts["not connected: hearsay hellos to one network"] == 16
 
 
 @pytest.mark.rule("W-15")
@@ -83,6 +83,9 @@ def test_hearsay_uses_up_nothing_that_a_proven_contact_needs() -> None:
     side = Side(CLIENT, NodeConfig(handshakes_open_max=16))
     for n in range(1, 41):
         side.sessions.connect(NodeId(n), address_of(n), 0.0)
+    assert side.sessions.sizes()["hearsay handshakes"] == 6
+    for n in range(1, 41):
+        side.sessions.connect(NodeId(n), address_of(n), 0.0, informants=[NodeId(900 + n)])
     assert side.sessions.sizes()["hearsay handshakes"] == 12
     assert _knock(side, range(100, 120), VICTIM) == [False] * 20
     assert [side.sessions.connect(NodeId(7_000 + n), VICTIM, 0.0, True) for n in range(5)] == [
@@ -94,7 +97,7 @@ def test_hearsay_uses_up_nothing_that_a_proven_contact_needs() -> None:
 
 @pytest.mark.rule("W-16")
 def test_a_handshake_that_turns_out_proven_gives_its_hearsay_place_back() -> None:
-    side = Side(CLIENT, NodeConfig(hearsay_hellos_burst=100.0))
+    side = Side(CLIENT, NodeConfig(hearsay_hellos_burst=100.0, handshakes_open_max=10))
     assert _knock(side, range(1, 6), VICTIM) == [True] * 4 + [False]
     assert side.sessions.connect(NodeId(1), VICTIM, 0.0, proven=True)
     assert len(side.sessions.outbox) == 4, "it was under way already"
@@ -106,7 +109,7 @@ def test_what_hearsay_occupied_is_free_when_its_handshakes_end() -> None:
     _knock(side, range(1, 21), VICTIM)
     _until_silent(side)
     after = side.sessions.sizes()
-    assert after.pop("hearsay budgets") == 1
+    assert (after.pop("hearsay budgets"), after.pop("hearsay networks")) == (1, 1)
     assert not any(after.values())
     assert _knock(side, range(1, 6), VICTIM, 60.0) == [True] * 4 + [False]
 

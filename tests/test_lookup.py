@@ -125,6 +125,60 @@ def test_a_liar_cannot_burn_honest_ids_with_false_addresses() -> None:
     assert set(honest) <= set(lookup.closest())
 
 
+@pytest.mark.rule("N-13")
+def test_on_one_path_too_honest_ids_are_found_behind_false_addresses() -> None:
+    """Five liars name each honest node at a dead address of their own, before its friend does."""
+    target = NodeId(0)
+    honest = [make_contact(100 + index) for index in range(6)]
+    liars = [make_contact(90 + index) for index in range(5)]
+    guide = make_contact(99)
+
+    def answer(peer: Contact) -> Sequence[Contact] | None:
+        if peer in liars:
+            return [Contact(c.id, (f"192.0.2.{liars.index(peer)}", 666)) for c in honest]
+        return None if peer.address[0].startswith("192.0.2.") else honest
+
+    lookup = Lookup(target, [*liars, guide], count=12, alpha=1)
+    _run(lookup, answer)
+    assert set(honest) <= set(lookup.closest())
+
+
+@pytest.mark.rule("N-13")
+def test_the_next_address_of_an_id_is_asked_as_soon_as_one_is_late() -> None:
+    true, false = make_contact(1), Contact(NodeId(1), ("192.0.2.66", 666))
+    liar, guide = make_contact(8), make_contact(9)
+    lookup = Lookup(NodeId(0), [liar, guide], count=3, alpha=2)
+    assert lookup.queries_to_send() == [liar, guide]
+    lookup.handle_nodes(liar.id, [false])
+    assert lookup.queries_to_send() == [false]
+    lookup.handle_nodes(guide.id, [true])
+    assert lookup.queries_to_send() == []
+    lookup.handle_late(true.id)
+    assert lookup.queries_to_send() == [true]
+    lookup.handle_nodes(true.id, [])
+    assert true in lookup.closest()
+    lookup.handle_silence(true.id)
+    assert lookup.done
+
+
+@pytest.mark.rule("N-42")
+def test_a_refused_contact_is_asked_again_when_somebody_else_names_it() -> None:
+    wanted, liar, guide = make_contact(1), make_contact(8), make_contact(9)
+    lookup = Lookup(NodeId(0), [liar, guide], count=3, alpha=1)
+    assert lookup.queries_to_send() == [liar]
+    assert lookup.informants(liar) == []
+    lookup.handle_nodes(liar.id, [wanted])
+    assert lookup.queries_to_send() == [wanted]
+    assert lookup.informants(wanted) == [liar.id]
+    lookup.handle_refusal(wanted.id)
+    assert lookup.queries_to_send() == [guide]
+    lookup.handle_nodes(guide.id, [wanted])
+    assert lookup.queries_to_send() == [wanted]
+    assert lookup.informants(wanted) == [guide.id], "the liar no longer answers for it"
+    lookup.handle_silence(wanted.id)
+    assert lookup.done
+
+
 def test_a_peer_that_answers_late_may_have_been_forgotten_meanwhile() -> None:
     """A hundred nearer contacts arrive while one request is in flight."""
     target = NodeId(0)

@@ -204,7 +204,7 @@ class HostileNetwork(RuleBasedStateMachine):
             assert sizes["hearsay handshakes"] <= sizes["handshakes"]
             assert sizes["handshakes"] <= CONFIG.handshakes_open_max
             assert sizes["accepted"] <= CONFIG.handshakes_open_max
-            for budget in ("auth budgets", "accept budgets", "hearsay budgets"):
+            for budget in ("auth budgets", "accept budgets", "hearsay budgets", "hearsay networks"):
                 assert sizes[budget] <= CONFIG.addresses_tracked_max
             assert sizes["successors"] <= sizes["sessions unconfirmed"]
             open_sessions = list(sessions._open.values())

@@ -2,8 +2,11 @@
 
 Sans-IO: the caller sends ``queries_to_send`` and reports each reply, delay or silence. The closest
 known contacts are dealt into d paths; a node is asked at most once in the whole look-up, so a liar
-spoils only the path that it is on. Silence gives an id back, but not its address: a liar that names
-honest ids at false addresses takes them from nobody.
+spoils only the path that it is on. Several addresses may be named for one id: the one named first
+is asked first, the next as soon as that one is late, refused or silent, so that a liar who names
+honest ids at false addresses takes them from nobody. And who named an address is remembered, for
+they answer for it (``qisguard.session.hearsay``); one that may not be knocked at by their word is
+forgotten until somebody else names it.
 
 A path ends when its ``count`` closest known contacts, the target's siblings, have answered or
 failed: nothing that a peer claims about itself ends it (S/Kademlia, section 4.2, lets a sibling say
@@ -24,6 +27,8 @@ Filter = Callable[[NodeId, Sequence[Contact]], Sequence[Contact]]
 QUERIES_PER_SIBLING = 8
 QUERIES_MAX = 32
 """A path asks at most 32 + 8 * count: colluders can invent nearer contacts without end."""
+ADDRESSES_MAX = 16
+"""A path remembers at most so many addresses of one id that wait to be asked."""
 CONTACTS_MAX = 64
 """A path remembers at most 64 + 8 * count contacts beside those that it asked."""
 
@@ -45,37 +50,53 @@ class _Path:
         self._alpha = alpha
         self._shared = shared
         self._known: dict[NodeId, Contact] = {}
+        self._others: dict[NodeId, list[Contact]] = {}
+        self._informants: dict[Contact, list[NodeId]] = {}
         self._asked: set[NodeId] = set()
-        self._in_flight: dict[NodeId, Contact] = {}
+        self._ask_count = 0
+        self._in_flight: dict[NodeId, list[Contact]] = {}
         self._late: set[NodeId] = set()
         self._depth: dict[NodeId, int] = {}
         self._answered: dict[NodeId, Contact] = {}
-        self._failed: set[NodeId] = set()
 
-    def learn(self, contacts: Iterable[Contact], depth: int = 0) -> None:
+    def learn(
+        self, contacts: Iterable[Contact], depth: int = 0, informant: NodeId | None = None
+    ) -> None:
         for contact in contacts:
-            if contact.id not in self._failed:
-                self._known.setdefault(contact.id, contact)  # hearsay never moves a known contact
-                self._depth.setdefault(contact.id, depth)
+            if contact in self._shared.silent:
+                continue
+            held = self._known.setdefault(contact.id, contact)  # hearsay never moves a contact
+            self._depth.setdefault(contact.id, depth)
+            if contact != held:
+                others = self._others.setdefault(contact.id, [])
+                if contact not in others and len(others) < ADDRESSES_MAX:
+                    others.append(contact)
+            if informant is not None:
+                self._informants.setdefault(contact, []).append(informant)
         if len(self._known) > 8 * self._count + CONTACTS_MAX:
-            keep = heapq.nsmallest(4 * self._count, self._known.values(), key=self._distance)
-            self._known = {c.id: c for c in keep} | self._in_flight | self._answered
-            self._depth = {i: self._depth.get(i, depth) for i in self._known}
+            self._forget_the_farthest(depth)
+
+    def informants(self, contact: Contact) -> Sequence[NodeId]:
+        return self._informants.get(contact, ())
 
     def queries(self) -> list[Contact]:
+        found = []
+        for late in sorted(self._late & self._others.keys()):
+            if other := self._next_of(late):
+                found.append(other)
+                self._late.discard(late)
         room = self._alpha - len(self._in_flight) + len(self._late)
-        if room <= 0:
-            return []
-        found = self.wanted()[:room]
+        found += self.wanted()[: max(room, 0)]
         for contact in found:
             self._asked.add(contact.id)
-            self._in_flight[contact.id] = contact
+            self._ask_count += 1
+            self._in_flight.setdefault(contact.id, []).append(contact)
             self._shared.used.add(contact.id)
         return found
 
     def wanted(self) -> list[Contact]:
         """Return whom to ask among the closest that are its own, or not asked by another."""
-        if len(self._asked) >= QUERIES_MAX + QUERIES_PER_SIBLING * self._count:
+        if self._ask_count >= QUERIES_MAX + QUERIES_PER_SIBLING * self._count:
             return []
         used, silent = self._shared.used, self._shared.silent
         own = (
@@ -87,19 +108,22 @@ class _Path:
         return [contact for contact in nearest if contact.id not in self._asked]
 
     def close(self, identifier: NodeId, contacts: Iterable[Contact] | None) -> bool:
-        contact = self._in_flight.pop(identifier, None)
-        if contact is None:
+        if identifier not in self._in_flight:
             return False
-        self._late.discard(identifier)
         if contacts is None:
-            self._known.pop(identifier, None)
-            self._depth.pop(identifier, None)
-            self._failed.add(identifier)
-            self._shared.used.discard(identifier)
-            self._shared.silent.add(contact)
+            self._shared.silent.add(self._gave_up(identifier, 0))
         else:
-            self._answered[identifier] = contact
-            self.learn(contacts, self.depth(identifier) + 1)
+            self._late.discard(identifier)
+            self._others.pop(identifier, None)
+            self._answered[identifier] = self._in_flight.pop(identifier)[-1]
+            self.learn(contacts, self.depth(identifier) + 1, identifier)
+        return True
+
+    def refuse(self, identifier: NodeId) -> bool:
+        if identifier not in self._in_flight:
+            return False
+        self._ask_count -= 1
+        self._informants.pop(self._gave_up(identifier, -1), None)
         return True
 
     def late(self, identifier: NodeId) -> None:
@@ -116,6 +140,39 @@ class _Path:
     @property
     def is_waiting(self) -> bool:
         return bool(self._in_flight)
+
+    def _gave_up(self, identifier: NodeId, at: int) -> Contact:
+        """Return the contact that is no longer asked; its next address is known instead."""
+        flights = self._in_flight[identifier]
+        contact = flights.pop(at)
+        if flights:
+            return contact
+        del self._in_flight[identifier]
+        self._late.discard(identifier)
+        self._asked.discard(identifier)
+        self._shared.used.discard(identifier)
+        if other := self._next_of(identifier):
+            self._known[identifier] = other
+        else:
+            self._known.pop(identifier, None)
+            self._depth.pop(identifier, None)
+        return contact
+
+    def _next_of(self, identifier: NodeId) -> Contact | None:
+        """Return and forget the next address of an id that is worth a try."""
+        others = self._others.pop(identifier, [])
+        others = [contact for contact in others if contact not in self._shared.silent]
+        if len(others) > 1:
+            self._others[identifier] = others[1:]
+        return others[0] if others else None
+
+    def _forget_the_farthest(self, depth: int) -> None:
+        keep = heapq.nsmallest(4 * self._count, self._known.values(), key=self._distance)
+        asked = {i: self._known[i] for i in self._in_flight if i in self._known}
+        self._known = {c.id: c for c in keep} | asked | self._answered
+        self._depth = {i: self._depth.get(i, depth) for i in self._known}
+        self._others = {i: c for i, c in self._others.items() if i in self._known}
+        self._informants = {c: i for c, i in self._informants.items() if c.id in self._known}
 
     def _distance(self, contact: Contact) -> int:
         return contact.id ^ self._target
@@ -149,7 +206,7 @@ class Lookup:
             self._paths[index % disjoint_paths].learn([contact])
 
     def queries_to_send(self) -> list[Contact]:
-        """Return the contacts to ask now; each is returned once in the life of the look-up."""
+        """Return the contacts to ask now; each that is asked is returned once."""
         queries = [contact for path in self._paths for contact in path.queries()]
         self.message_count += len(queries)
         return queries
@@ -166,6 +223,14 @@ class Lookup:
     def handle_silence(self, sender: NodeId) -> None:
         """Take note that a contact did not answer."""
         self._close(sender, None)
+
+    def handle_refusal(self, sender: NodeId) -> None:
+        """Take note that a contact was not asked, because of who named it."""
+        any(path.refuse(sender) for path in self._paths)
+
+    def informants(self, contact: Contact) -> Sequence[NodeId]:
+        """Return who named a contact; nobody did when the look-up started from it."""
+        return [informant for path in self._paths for informant in path.informants(contact)]
 
     def _close(self, sender: NodeId, contacts: Sequence[Contact] | None) -> None:
         any(path.close(sender, contacts) for path in self._paths)

@@ -1,8 +1,9 @@
 """What a node does on its own account, as generators: here, finding nodes and replicas.
 
 An operation yields the requests to send and is resumed with one answer at a time: a reply, ``LATE``
-once for a hurried request that takes long, ``None`` for a peer that stayed silent. It owns no
-socket and no clock, so the order of answers is all that it depends on.
+once for a hurried request that takes long, ``REFUSED`` for one that may not be sent, ``None`` for a
+peer that stayed silent. It owns no socket and no clock, so the order of answers is all that it
+depends on.
 """
 
 import math
@@ -38,16 +39,30 @@ class Late(Enum):
 LATE: Final = Late.LATE
 
 
+class NotAsked(Enum):
+    """Not an answer: this node may not knock there by the word of those who named the address."""
+
+    REFUSED = "refused"
+
+
+REFUSED: Final = NotAsked.REFUSED
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request to one contact; with ``hurry`` the operation is told when it takes long."""
+    """One request to one contact; with ``hurry`` the operation is told when it takes long.
+
+    ``informants`` named the contact's address; if there are none, this node knows it by itself.
+    """
 
     contact: Contact
     request: Request
     hurry: bool = False
+    informants: Sequence[NodeId] = ()
 
 
-Answered: TypeAlias = tuple[NodeId, Request, Reply | Late | None]
+Outcome: TypeAlias = Reply | Late | NotAsked | None
+Answered: TypeAlias = tuple[NodeId, Request, Outcome]
 Operation: TypeAlias = Generator[Sequence[Ask], Answered, T]
 
 
@@ -110,16 +125,25 @@ def find(
     lookup = lookup_for(around, target, count, start)
     request = FindNode(0, to_bytes(target))
     while not lookup.done:
-        sender, _, reply = yield [Ask(c, request, hurry=True) for c in lookup.queries_to_send()]
+        sender, _, reply = yield queries(lookup, request)
         take(lookup, sender, reply)
-    contacts = sorted([around.me, *lookup.closest()], key=lambda c: c.id ^ target)[:count]
+    closest = [around.known(c.id) or c for c in lookup.closest()]  # a liar may have moved it
+    contacts = sorted([around.me, *closest], key=lambda c: c.id ^ target)[:count]
     return Found(contacts, lookup.hops, lookup.message_count)
 
 
-def take(lookup: Lookup, sender: NodeId, reply: Reply | Late | None) -> None:
+def queries(lookup: Lookup, request: Request) -> list[Ask]:
+    """Return what a look-up wants to ask now."""
+    contacts = lookup.queries_to_send()
+    return [Ask(c, request, hurry=True, informants=lookup.informants(c)) for c in contacts]
+
+
+def take(lookup: Lookup, sender: NodeId, reply: Outcome) -> None:
     """Tell a look-up what came of one of its requests."""
     if reply is LATE:
         lookup.handle_late(sender)
+    elif reply is REFUSED:
+        lookup.handle_refusal(sender)
     elif isinstance(reply, messages.Nodes):
         lookup.handle_nodes(sender, contacts_in(reply))
     else:
@@ -197,7 +221,7 @@ def roster_replicas(roster: Roster, place: NodeId, count: int, per_issuer: int) 
 def page_through(
     targets: Sequence[Contact],
     ask: Callable[[bytes], Request],
-    read: Callable[[NodeId, bytes, Reply | Late | None], bytes | None],
+    read: Callable[[NodeId, bytes, Outcome], bytes | None],
 ) -> Operation[int]:
     """Read all pages of all targets at once; return how many came to their end.
 

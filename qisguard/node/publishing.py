@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.node import messages
 from qisguard.node.messages import Announce, ListPackets, Store
-from qisguard.node.operations import Ask, Late, Operation, Surroundings, page_through, replicas
+from qisguard.node.operations import Ask, Operation, Outcome, Surroundings, page_through, replicas
 from qisguard.node.routing import Contact
 from qisguard.store.record import ProviderRecord, index_place
 
@@ -39,7 +39,7 @@ class _Tally:
     def refuse(self, reason: str, count: int) -> None:
         self.refused[reason] = self.refused.get(reason, 0) + count
 
-    def take(self, size: int, reply: messages.Reply | Late | None) -> None:
+    def take(self, size: int, reply: Outcome) -> None:
         """Count the reply to a request that carried ``size`` things."""
         if isinstance(reply, messages.Refused):
             self.refuse(reply.reason, size)
@@ -92,7 +92,7 @@ def hand_over(around: Surroundings, place: NodeId, contact: Contact) -> Operatio
     """Give a replica of a place the packets that we hold there and it does not."""
     held: set[bytes] = set()
 
-    def read(_: NodeId, after: bytes, reply: messages.Reply | Late | None) -> bytes | None:
+    def read(_: NodeId, after: bytes, reply: Outcome) -> bytes | None:
         if not isinstance(reply, messages.Listing):
             return None
         digests = [digest for digest, _ in reply.entries]

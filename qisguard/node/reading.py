@@ -17,15 +17,15 @@ from qisguard.node.messages import (
     FindValue,
     ListKeys,
     ListPackets,
-    Reply,
 )
 from qisguard.node.operations import (
     Ask,
-    Late,
     Operation,
+    Outcome,
     Surroundings,
     lookup_for,
     page_through,
+    queries,
     replicas,
     take,
 )
@@ -83,7 +83,7 @@ def retrieve(around: Surroundings, key: bytes) -> Operation[Retrieved]:
     holders: dict[bytes, list[Contact]] = {}
     listed = dict.fromkeys(by_id, 0)
 
-    def read(sender: NodeId, after: bytes, reply: Reply | Late | None) -> bytes | None:
+    def read(sender: NodeId, after: bytes, reply: Outcome) -> bytes | None:
         if not isinstance(reply, messages.Listing):
             return None
         digests = [digest for digest, _ in reply.entries]
@@ -116,7 +116,7 @@ def value(around: Surroundings, key: bytes, digest: bytes) -> Operation[OutcomeP
     if data := around.store.get(place, digest):
         return around.checks.packet(data)
     while not lookup.done:
-        sender, _, reply = yield [Ask(c, request, hurry=True) for c in lookup.queries_to_send()]
+        sender, _, reply = yield queries(lookup, request)
         if isinstance(reply, messages.Packets):
             for data in reply.packets[:1]:
                 packet, _ = _open(around, data, place, {digest})
@@ -135,7 +135,7 @@ def providers(around: Surroundings, place: NodeId) -> Operation[Provided]:
     targets = yield from replicas(around, place)
     listed = {contact.id: 0 for contact in targets}
 
-    def read(sender: NodeId, after: bytes, reply: Reply | Late | None) -> bytes | None:
+    def read(sender: NodeId, after: bytes, reply: Outcome) -> bytes | None:
         if not isinstance(reply, messages.Providers):
             return None
         for data in reply.records:
@@ -168,7 +168,7 @@ def walk(around: Surroundings, prefix: int) -> Operation[Walked]:
     targets = yield from replicas(around, index_place(prefix))
     listed = {contact.id: 0 for contact in targets}
 
-    def read(sender: NodeId, after: bytes, reply: Reply | Late | None) -> bytes | None:
+    def read(sender: NodeId, after: bytes, reply: Outcome) -> bytes | None:
         if not isinstance(reply, messages.Keys):
             return None
         if not _is_rising(reply.keys, after) or any(key[0] != prefix for key in reply.keys):

@@ -10,7 +10,7 @@
 
 import heapq
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -19,7 +19,7 @@ from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
 from qisguard.node import messages
 from qisguard.node.messages import Reply
-from qisguard.node.operations import LATE, Answered, Ask
+from qisguard.node.operations import LATE, REFUSED, Answered, Ask, Outcome
 from qisguard.node.round_trips import RoundTrips
 from qisguard.node.routing import RoutingTable
 from qisguard.session.channel import Session
@@ -171,12 +171,14 @@ class Requests:
         known = self._table.get(peer)
         is_proven = known is not None and known.address == address
         wait = min(self._round_trips.usual(), self._config.handshake_timeout)
-        if self._sessions.connect(peer, address, now, is_proven, wait):
+        named = [p.ask.informants for p in line.waiting if p.address == address]
+        informants = [] if () in named else [peer for peers in named for peer in peers]
+        if self._sessions.connect(peer, address, now, is_proven, wait, informants):
             line.sought.add(address)
             return
         for pending in self._take_waiting(line, address):
             self._counts["requests refused here"] += 1
-            self._end(pending, None)
+            self._end(pending, REFUSED if pending.ask.hurry else None)
         self._drop_if_idle(peer, line)
 
     def _take_waiting(self, line: _Line, address: Address) -> list[_Pending]:
@@ -191,11 +193,8 @@ class Requests:
 
     def _send(self, pending: _Pending, session: Session, now: float) -> None:
         self._number = (self._number + 1) % (1 << 32)
-        pending.ask = Ask(
-            pending.ask.contact,
-            msgspec.structs.replace(pending.ask.request, number=self._number),
-            pending.ask.hurry,
-        )
+        numbered = msgspec.structs.replace(pending.ask.request, number=self._number)
+        pending.ask = replace(pending.ask, request=numbered)
         self._lines[pending.peer].in_flight[self._number] = pending
         self._sent[self._number] = pending
         self._transmit(self._number, pending, session, now)
@@ -253,7 +252,7 @@ class Requests:
         self._table.failed(pending.ask.contact)
         self._end(pending, None)
 
-    def _end(self, pending: _Pending, reply: Reply | None) -> None:
+    def _end(self, pending: _Pending, reply: Outcome) -> None:
         """Tell the operation what came of its request."""
         pending.is_over = True
         self.answered.append((pending.operation, (pending.peer, pending.ask.request, reply)))

@@ -63,7 +63,7 @@ REASONS: Mapping[str, frozenset[str]] = {
         )
     ),
     "not connected": frozenset(
-        ("handshakes with one address", "hearsay handshakes", "hearsay hellos to one network")
+        ("hearsay handshakes", "hearsay hellos to one network")
     ),
     "packet refused": frozenset(
         (

@@ -23,15 +23,28 @@ class Budget:
 
     def spend(self, now: float, cost: float = 1.0) -> bool:
         """Take ``cost`` tokens at ``now`` (seconds); return False, and take none, when too few."""
+        self._refill(now)
+        if self._tokens < cost:
+            return False
+        self._tokens -= cost
+        return True
+
+    def reserve(self, now: float) -> float:
+        """Take a token that may be yet to come; return how long to wait for it, in seconds."""
+        self._refill(now)
+        self._tokens -= 1.0
+        return max(0.0, -self._tokens / self._rate)
+
+    def give_back(self, cost: float = 1.0) -> None:
+        """Put back what was spent, or reserved, in vain."""
+        self._tokens = min(self._tokens + cost, self._burst)
+
+    def _refill(self, now: float) -> None:
         if self._last is None:
             self._last = now
         elif now > self._last:
             self._tokens = min(self._tokens + (now - self._last) * self._rate, self._burst)
             self._last = now
-        if self._tokens < cost:
-            return False
-        self._tokens -= cost
-        return True
 
 
 class Budgets:
@@ -50,6 +63,18 @@ class Budgets:
 
     def spend(self, key: Hashable, now: float, cost: float = 1.0) -> bool:
         """Take ``cost`` tokens from the bucket of ``key``; return False when there are too few."""
+        return self._bucket(key).spend(now, cost)
+
+    def reserve(self, key: Hashable, now: float) -> float:
+        """Take a token of ``key`` that may be yet to come; return how long to wait, in seconds."""
+        return self._bucket(key).reserve(now)
+
+    def give_back(self, key: Hashable) -> None:
+        """Put a token back, if ``key`` still has a bucket."""
+        if bucket := self._buckets.get(key):
+            bucket.give_back()
+
+    def _bucket(self, key: Hashable) -> Budget:
         bucket = self._buckets.get(key)
         if bucket is not None:
             self._buckets.move_to_end(key)
@@ -58,4 +83,4 @@ class Budgets:
         else:
             _, bucket = self._buckets.popitem(last=False)
             self._buckets[key] = bucket
-        return bucket.spend(now, cost)
+        return bucket

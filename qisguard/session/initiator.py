@@ -9,7 +9,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -26,7 +26,7 @@ from qisguard.outcomes.packet import Verify
 from qisguard.session import wire
 from qisguard.session.budget import Budgets
 from qisguard.session.channel import Session
-from qisguard.session.hearsay import Hearsay
+from qisguard.session.hearsay import Hearsay, Informant, Tip
 from qisguard.session.known import OpenDescriptor
 from qisguard.session.transcript import accept_hash, auth_hash, client_ciphers
 
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Handshake:
-    """A handshake that this node started."""
+    """A handshake that this node started; ``tip`` unless the address proved this id before."""
 
     peer: NodeId
     address: Address
@@ -56,7 +56,7 @@ class Handshake:
     public: bytes
     secret: bytes = field(repr=False)
     hello: bytes
-    is_proven: bool
+    tip: Tip | None
     deadline: float
     first_wait: float
     tries: int = 1
@@ -101,37 +101,42 @@ class Initiator:
         return {
             "handshakes": len(self._handshakes),
             "handshakes by address": len(self._at),
-            "hearsay handshakes": len(self._hearsay),
-            "hearsay budgets": self._hearsay.budgets,
+            **self._hearsay.sizes(),
             "accept budgets": len(self._accepts),
         }
 
     def start(
-        self, peer: NodeId, address: Address, now: float, proven: bool, wait: float
+        self,
+        peer: NodeId,
+        address: Address,
+        now: float,
+        wait: float,
+        informants: Sequence[Informant] | None,
     ) -> tuple[bool, Datagrams]:
         """Start a handshake unless one is under way; return False when there are too many.
 
-        ``wait`` is how long to wait for the first answer, in seconds.
+        ``wait`` is how long to wait for the first answer, in seconds; ``informants`` named the
+        address, and are None when it proved this id before.
         """
         if known := self._at.get((peer, address)):
-            if proven and not known.is_proven:
-                known.is_proven = True
-                self._hearsay.release(address)
-            return True, []
+            return True, self._prove(known, now) if informants is None else []
         if len(self._handshakes) >= self._config.handshakes_open_max:
             self._counts["handshake table full"] += 1
             return False, []
-        if not proven and (refusal := self._hearsay.refusal(address, now)):
-            self._counts[f"not connected: {refusal}"] += 1
+        tip = None if informants is None else self._hearsay.take(address, informants, now)
+        if isinstance(tip, str):
+            self._counts[f"not connected: {tip}"] += 1
             return False, []
         public, secret = crypto_kx_seed_keypair(self._draw(32))
         nonce = self._draw(wire.NONCE_SIZE)
         hello = wire.Hello(nonce, public, to_bytes(peer)).encode()
-        handshake = Handshake(peer, address, nonce, public, secret, hello, proven, now + wait, wait)
+        has_to_wait = tip is not None and tip.waiting is not None
+        due = tip.turn if tip and has_to_wait else now + wait
+        handshake = Handshake(peer, address, nonce, public, secret, hello, tip, due, wait)
         self._handshakes[handshake.session] = handshake
         self._at[peer, address] = handshake
         self._arm(handshake)
-        return True, [(hello, address)]
+        return True, [] if has_to_wait else [(hello, address)]
 
     def receive_cookie(
         self, cookie: wire.Cookie, source: Address, now: float, descriptor: bytes
@@ -155,6 +160,8 @@ class Initiator:
         handshake.answers[cookie.cookie] = answer
         if not handshake.was_answered:  # the first cookie starts the second leg, no later one does
             handshake.was_answered = True
+            if handshake.tip:
+                self._hearsay.welcome(handshake.tip)
             handshake.tries = 1
             handshake.deadline = now + self._wait(handshake)
             self._arm(handshake)
@@ -208,6 +215,10 @@ class Initiator:
         silent = []
         while (due := self.next_timer()) is not None and due <= now:
             handshake = self._handshakes[heappop(self._due)[1]]
+            if handshake.tip and handshake.tip.waiting:
+                self._hearsay.go(handshake.tip)
+                again += self._send_first(handshake, now)
+                continue
             if handshake.tries >= self._config.handshake_tries:
                 self._end(handshake)
                 silent.append((handshake.peer, handshake.address))
@@ -217,6 +228,21 @@ class Initiator:
             handshake.deadline = now + self._wait(handshake)
             self._arm(handshake)
         return again, silent
+
+    def _prove(self, handshake: Handshake, now: float) -> Datagrams:
+        """The address of a handshake is proved by now: it needs no turn."""
+        if (tip := handshake.tip) is None:
+            return []
+        has_to_wait = tip.waiting is not None
+        handshake.tip = None
+        self._hearsay.release(tip)
+        return self._send_first(handshake, now) if has_to_wait else []
+
+    def _send_first(self, handshake: Handshake, now: float) -> Datagrams:
+        """Send the Hello that waited for its turn."""
+        handshake.deadline = now + handshake.first_wait
+        self._arm(handshake)
+        return [(handshake.hello, handshake.address)]
 
     def _wait(self, handshake: Handshake) -> float:
         """Return how long to wait after the latest try."""
@@ -231,7 +257,7 @@ class Initiator:
         }
         if handshake.answers:
             return [(answer.datagram, handshake.address) for answer in handshake.answers.values()]
-        if handshake.is_proven or self._hearsay.spend(handshake.address, now):
+        if handshake.tip is None or self._hearsay.may_repeat(handshake.tip, now):
             return [(handshake.hello, handshake.address)]
         return []
 
@@ -250,8 +276,8 @@ class Initiator:
     def _end(self, handshake: Handshake) -> None:
         del self._handshakes[handshake.session]
         del self._at[handshake.peer, handshake.address]
-        if not handshake.is_proven:
-            self._hearsay.release(handshake.address)
+        if handshake.tip:
+            self._hearsay.release(handshake.tip)
 
     def _arm(self, handshake: Handshake) -> None:
         heappush(self._due, (handshake.deadline, handshake.session))

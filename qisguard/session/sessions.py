@@ -15,7 +15,7 @@ The whole protocol is specified in ``docs/spec/wire.md``.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -29,6 +29,7 @@ from qisguard.identity.puzzle import Draw
 from qisguard.outcomes.packet import Verify
 from qisguard.session import wire
 from qisguard.session.channel import COUNTER_MAX, COUNTER_REKEY, Session, nonce_of
+from qisguard.session.hearsay import Informant
 from qisguard.session.initiator import Initiator
 from qisguard.session.known import Known, OpenDescriptor
 from qisguard.session.responder import Responder
@@ -125,19 +126,25 @@ class Sessions:
         now: float,
         proven: bool = False,
         wait: float | None = None,
+        informants: Sequence[NodeId] = (),
     ) -> bool:
         """Start a handshake unless one is under way; return False when there are too many.
 
         What is under way at another address does not count: that may be a liar's hearsay. With
         ``proven``, this address has proved this id before, and the limits on hearsay do not apply.
         ``wait`` is how long the first answer may take, by default ``handshake_timeout``.
+        ``informants`` are the peers that named the address: they answer for it.
         """
         current = self._by_peer.get(peer)
         if current is not None and current.address == address:
             current.rekey_not_before = now + REKEY_PAUSE * self._config.session_rekey_after
             proven = True
         started, datagrams = self._initiator.start(
-            peer, address, now, proven, wait or self._config.handshake_timeout
+            peer,
+            address,
+            now,
+            wait or self._config.handshake_timeout,
+            None if proven else [*dict.fromkeys(map(self._informant, informants))],
         )
         self.outbox += datagrams
         return started
@@ -212,6 +219,14 @@ class Sessions:
         """Forget a session; the next message to its peer opens a new one."""
         self._table.remove(session)
         self._left(session)
+
+    def _informant(self, peer: NodeId) -> Informant:
+        """Return who answers for what a peer said: its organisation, or network.
+
+        Where all share one address that says nothing, and the peer answers itself.
+        """
+        session = self._by_peer.get(peer)
+        return session.group if session and self._config.address_diversity else peer
 
     def _use(self, session: Session) -> None:
         """Send in this session from now on."""
