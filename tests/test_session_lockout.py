@@ -8,8 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_known_peers_and_those_who_come_themselves_get_in_under_every_attack() -> None:
-    arguments = ["--seeds", "1", "--rates", "3000", "--gossip", "20", "--json"]
+def test_everybody_gets_in_under_every_attack_by_whose_word_ever() -> None:
+    arguments = ["--seeds", "1", "--rates", "3000", "--gossip", "300", "--liars", "1", "3"]
+    arguments.append("--json")
     done = subprocess.run(
         [sys.executable, "benchmarks/reliability/lockout.py", *arguments],
         cwd=ROOT,
@@ -25,6 +26,9 @@ def test_known_peers_and_those_who_come_themselves_get_in_under_every_attack() -
         "hellos",
         "claimer",
     ]
+    assert sum("first contact" in result["scenario"] for result in results) == 6
+    for result in results:
+        assert result["opened_within_30_s"].startswith(("10/10 ", "20/20 "))
     for result in results[:4]:
         assert result["opened_at_first_attempt"].startswith("10/10 ")
         assert result["asked_in_open_sessions_answered"].startswith("40/40 ")
