@@ -62,9 +62,7 @@ REASONS: Mapping[str, frozenset[str]] = {
             "own id",
         )
     ),
-    "not connected": frozenset(
-        ("hearsay handshakes", "hearsay hellos to one network")
-    ),
+    "not connected": frozenset(("hearsay handshakes", "hearsay hellos to one network")),
     "packet refused": frozenset(
         (
             "another key than the record's",
