@@ -5,9 +5,13 @@
 - *Knock*: a bootstrap that was lost is called again and again: after a cut, when every table is
   full of its own side, that is the way back to the other one.
 - *Republish*: what this node published is published again, by it, before its records expire.
-- *Hand over*: who comes to live closest to a place gets what is held there from its neighbours.
-- *Repair*: replicas of a place compare what they hold; each has its turn, round after round, so
-  that one dead or lying replica delays a repair and does not prevent it.
+- *Hand over*: who comes to live closest to a place, or starts again there, gets what is held there
+  from its neighbours. They do it before all else: who came may be needed soon.
+- *Repair*: who holds something compares it with another replica of its place, round after round
+  with another one, and goes on to the next while it finds something missing (anti-entropy, and
+  rumours that end with who knows them: Demers et al., PODC 1987, sections 1.3 and 1.4). A place
+  that has few holders left is filled at once, one that is whole costs each of them one question,
+  and a dead or lying replica delays no other. Where neighbours change fast rounds follow fast.
 
 One background operation runs at a time; looking for the next one takes bounded steps.
 """
@@ -18,12 +22,19 @@ from functools import partial
 from typing import TypeAlias
 
 from qisguard.config import NodeConfig, ReplicaRule
-from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, to_bytes
+from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, shared_prefix, to_bytes
 from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Roster
 from qisguard.node import publishing
 from qisguard.node.messages import Ping
-from qisguard.node.operations import Ask, Operation, Surroundings, find, roster_replicas
+from qisguard.node.operations import (
+    Ask,
+    Operation,
+    Surroundings,
+    find,
+    region_depth,
+    roster_replicas,
+)
 from qisguard.node.routing import NEVER, Contact, RoutingTable
 from qisguard.store.store import Store
 
@@ -39,6 +50,12 @@ GIVERS = 3
 """So many of the nearest replicas look after a newcomer: under churn the nearest may be dead."""
 GREETINGS_MAX = 256
 """New neighbours that wait for what they shall hold."""
+STARTS_MAX = 1_024
+"""Siblings whose latest start is remembered; who is forgotten is greeted once more."""
+HASTE = 12
+"""Rounds of repair that one ``repair_interval`` has at most."""
+TURNOVER_RATIO = 0.25
+"""When this share of the siblings was replaced since the last round, the next one is due."""
 
 
 class Maintenance:
@@ -63,7 +80,8 @@ class Maintenance:
         self._draw = draw
         self._bootstraps = bootstraps
         self._searches: deque[Search] = deque()
-        self._greetings = 0
+        self._greetings: set[NodeId] = set()
+        self._started: dict[NodeId, int] = {}
         self._is_running = False
         self._next_step: float | None = None
         self._next_refresh = now + config.refresh_interval / 60  # soon after joining
@@ -73,14 +91,28 @@ class Maintenance:
         self._called: dict[NodeId, float] = {}
         self._next_look = now + self._part_of(config.refresh_interval)
         self._next_republish = now + self._part_of(config.republish_interval)
-        self._next_repair = now + self._part_of(config.repair_interval)
+        self._next_repair = now + self._part_of(config.repair_interval / HASTE)
+        self._repaired = now - self._part_of(config.repair_interval)
+        self._repairs = 0
+        self._changes = table.sibling_changes
         self._next_due = self._first_due()
 
     def greet(self, contact: Contact, now: float) -> None:
         """A new neighbour proved itself: look for what it shall hold from now on."""
-        if self._greetings < GREETINGS_MAX:
-            self._greetings += 1
-            self._add(self._hand_over(contact), now)
+        if len(self._greetings) < GREETINGS_MAX and contact.id not in self._greetings:
+            self._greetings.add(contact.id)
+            self._add(self._hand_over(contact), now, is_urgent=True)
+
+    def met(self, contact: Contact, seq: int, now: float) -> None:
+        """A session opened; a sibling with another descriptor ``seq`` than before started again.
+
+        It may have lost what it held, and it never left the table if nobody noticed.
+        """
+        if self._table.is_sibling(contact.id) and self._started.get(contact.id) != seq:
+            self._started[contact.id] = seq
+            if len(self._started) > STARTS_MAX:
+                del self._started[next(iter(self._started))]
+            self.greet(contact, now)
 
     def next_timer(self) -> float:
         """Return when ``step`` has something to do."""
@@ -102,12 +134,21 @@ class Maintenance:
             self._next_republish = now + interval * 0.9 + self._part_of(interval * 0.1)
             self._add(self._republish(), now)
         if self._next_repair <= now:
-            self._next_repair = now + self._config.repair_interval
-            self._add(self._repair(int(now / self._config.repair_interval)), now)
+            self._next_repair = now + self._config.repair_interval / HASTE
+            if self._is_repair_due(now):
+                self._repaired, self._changes = now, self._table.sibling_changes
+                self._repairs += 1
+                self._add(self._repair(self._repairs), now)
         self._next_due = self._first_due()
         if self._next_step is None or self._next_step > now or self._is_running:
             return None
         return self._look(now)
+
+    def _is_repair_due(self, now: float) -> bool:
+        """Return whether an interval is over, or many neighbours came and went before."""
+        replaced = (self._table.sibling_changes - self._changes) / 2
+        is_old = now - self._repaired >= self._config.repair_interval
+        return is_old or replaced >= TURNOVER_RATIO * max(len(self._table.siblings), 1)
 
     def _first_due(self) -> float:
         return min(
@@ -135,8 +176,11 @@ class Maintenance:
         self._next_step = now + SPACING if waits else None
         return task
 
-    def _add(self, search: Search, now: float) -> None:
-        self._searches.append(search)
+    def _add(self, search: Search, now: float, is_urgent: bool = False) -> None:
+        if is_urgent:
+            self._searches.appendleft(search)
+        else:
+            self._searches.append(search)
         if self._next_step is None and not self._is_running:
             self._next_step = now
 
@@ -191,8 +235,7 @@ class Maintenance:
             after = page[-1]
             for name in page:
                 place = from_bytes(name)
-                if self._is_turn(place, turn):
-                    yield partial(publishing.repair, place=place)
+                yield partial(publishing.repair, place=place, others=self._others(place, turn))
             yield None
 
     def _hand_over(self, contact: Contact) -> Search:
@@ -211,7 +254,7 @@ class Maintenance:
             if from_bytes(after) > last:
                 break
             yield None
-        self._greetings -= 1
+        self._greetings.discard(contact.id)
 
     def _keepers(self, place: NodeId) -> list[NodeId]:
         """Return who keeps a place, as far as this node knows, nearest first."""
@@ -219,12 +262,25 @@ class Maintenance:
         if config.replica_rule is ReplicaRule.ROSTER and self._roster is not None:
             count, each = config.replica_count, config.replicas_per_issuer
             return roster_replicas(self._roster, place, count, each)
-        near = [c.id for c in self._table.closest(place, config.replica_count)]
-        return sorted([self._own, *near], key=lambda i: i ^ place)[: config.replica_count]
+        count = config.replica_count
+        is_region = config.replica_rule is ReplicaRule.REGION
+        near = self._table.answering(place, config.region_max if is_region else count)
+        nearest = sorted([self._own, *(c.id for c in near)], key=lambda i: i ^ place)
+        if is_region:
+            depth = region_depth(self._table.size(), count)
+            count = max(count, sum(shared_prefix(i, place) >= depth for i in nearest))
+        return nearest[:count]
 
-    def _is_turn(self, place: NodeId, turn: int) -> bool:
+    def _others(self, place: NodeId, turn: int) -> list[NodeId]:
+        """Return the other keepers of a place, beginning with another one each turn.
+
+        We may be none any more: what we hold is of use to those who are.
+        """
         keepers = self._keepers(place)
-        return self._own in keepers and keepers.index(self._own) == turn % len(keepers)
+        at = keepers.index(self._own) if self._own in keepers else 0
+        others = [keeper for keeper in keepers if keeper != self._own]
+        first = (at + turn) % max(len(others), 1)
+        return others[first:] + others[:first]
 
     def _owes(self, place: NodeId, contact: Contact) -> bool:
         """Return whether a contact keeps a place and we are among the nearest others that do."""

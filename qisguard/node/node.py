@@ -358,6 +358,7 @@ class Node:
             self.counts[f"not admitted: {refusal.reason}"] += 1
             for doubtful in self.table.questions(now):
                 self._work.start_unasked(_ping(doubtful), now)
+        self._maintenance.met(contact, session.descriptor.seq, now)
         for neighbour in self.table.take_new_siblings():
             self._maintenance.greet(neighbour, now)
         self._requests.session_opened(session, now)

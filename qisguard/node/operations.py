@@ -185,7 +185,7 @@ def region(around: Surroundings, place: NodeId) -> Operation[list[Contact]]:
     of contacts from inside is followed by look-ups of the neighbouring subtrees.
     """
     config = around.config
-    depth = max(0, int(math.log2(max(around.size / config.replica_count, 1.0))))
+    depth = region_depth(around.size, config.replica_count)
     found: dict[NodeId, Contact] = {}
     subtrees = [(place, depth)]
     for _ in range(REGION_SEARCHES_MAX):
@@ -202,6 +202,11 @@ def region(around: Surroundings, place: NodeId) -> Operation[list[Contact]]:
             depth += 1
             inside = [c for c in inside if shared_prefix(c.id, target) >= depth]
     return sorted(found.values(), key=lambda c: c.id ^ place)[: config.region_max]
+
+
+def region_depth(size: float, count: int) -> int:
+    """Return how many leading bits a region shares in which ``count`` to twice as many live."""
+    return max(0, int(math.log2(max(size / count, 1.0))))
 
 
 def roster_replicas(roster: Roster, place: NodeId, count: int, per_issuer: int) -> list[NodeId]:

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.node import messages
 from qisguard.node.messages import Announce, ListPackets, Store
-from qisguard.node.operations import Ask, Operation, Outcome, Surroundings, page_through, replicas
+from qisguard.node.operations import (
+    Ask,
+    Operation,
+    Outcome,
+    Surroundings,
+    find,
+    page_through,
+    replicas,
+)
 from qisguard.node.routing import Contact
 from qisguard.store.record import ProviderRecord, index_place
 
@@ -89,7 +97,10 @@ def announce(around: Surroundings, prefix: int, keys: Sequence[bytes]) -> Operat
 
 
 def hand_over(around: Surroundings, place: NodeId, contact: Contact) -> Operation[Published]:
-    """Give a replica of a place the packets that we hold there and it does not."""
+    """Give a replica of a place the packets that we hold there and it does not.
+
+    ``replica_count`` is 0 when it did not say what it holds.
+    """
     held: set[bytes] = set()
 
     def read(_: NodeId, after: bytes, reply: Outcome) -> bytes | None:
@@ -110,18 +121,35 @@ def hand_over(around: Surroundings, place: NodeId, contact: Contact) -> Operatio
     if missing:
         batches = _batches(around.record(place), missing)
         tally = yield from _store([Ask(contact, batch) for batch in batches])
-    return Published(name, len(missing), 1, tally.acknowledged, tally.refused)
+    return Published(name, len(missing), ended, tally.acknowledged, tally.refused)
 
 
-def repair(around: Surroundings, place: NodeId) -> Operation[Published]:
-    """Complete the other replicas of a place with what we hold there."""
-    count = acknowledged = 0
-    targets = [c for c in (yield from replicas(around, place)) if c.id != around.me.id]
-    for contact in targets:
+def repair(around: Surroundings, place: NodeId, others: Sequence[NodeId]) -> Operation[Published]:
+    """Complete other replicas of a place, one after the other, until one takes nothing.
+
+    Who takes nothing has it all, or is no help: the next round begins with somebody else.
+    """
+    name = to_bytes(place)
+    count = reached = acknowledged = 0
+    for identifier in others:
+        contact = yield from _located(around, identifier)
+        if contact is None:
+            continue
         given = yield from hand_over(around, place, contact)
         count += given.packet_count
+        reached += given.replica_count
         acknowledged += given.acknowledged
-    return Published(to_bytes(place), count, len(targets), acknowledged, {})
+        if given.replica_count and not given.acknowledged:
+            break
+    return Published(name, count, reached, acknowledged, {})
+
+
+def _located(around: Surroundings, identifier: NodeId) -> Operation[Contact | None]:
+    """Return the contact with this id, looked up only when neither session nor table has it."""
+    near = [around.known(identifier), *around.near(identifier)]
+    if not any(contact and contact.id == identifier for contact in near):
+        near = list((yield from find(around, identifier, around.config.k)).contacts)
+    return next((contact for contact in near if contact and contact.id == identifier), None)
 
 
 def _missing(around: Surroundings, place: NodeId, held: set[bytes]) -> Iterator[bytes]:

@@ -16,7 +16,7 @@
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from qisguard.config import NodeConfig
@@ -87,6 +87,7 @@ class RoutingTable:
         self._siblings = SiblingList(own, config.siblings * config.sibling_factor)
         self._now = NEVER
         self._held: dict[int, Proved] = {}
+        self._silent: set[NodeId] = set()
         self._networks: Counter[int] = Counter()
         self._buckets: dict[int, KBucket] = {}
         self._prefixes: list[int] = []  # of all buckets, ascending
@@ -149,6 +150,7 @@ class RoutingTable:
             if proved := part.pop(identifier, None):
                 proved.seen = now
                 proved.failures = 0
+                self._silent.discard(identifier)
                 part[identifier] = proved
                 return
 
@@ -169,6 +171,7 @@ class RoutingTable:
             return
         held.failures += 1
         if held.failures < self._config.failures_max:
+            self._silent.add(contact.id)
             return
         self._siblings.discard(contact.id)
         self._release(held, bucket)
@@ -206,10 +209,33 @@ class RoutingTable:
             found += [self._held[near ^ target].contact for near in distances[:room]]
         return found
 
+    def answering(self, target: NodeId, count: int) -> list[Contact]:
+        """Return what ``closest`` does, less those who left our latest request unanswered."""
+        near = self.closest(target, count + len(self._silent))
+        return [contact for contact in near if contact.id not in self._silent][:count]
+
+    @property
+    def silent(self) -> Set[NodeId]:
+        """Return who left our latest request unanswered and still has a place."""
+        return self._silent
+
+    def oldest(self) -> Proved | None:
+        """Return what is held of the contact that was heard, or asked, least recently."""
+        return min(self._held.values(), key=lambda p: max(p.seen, p.asked), default=None)
+
     @property
     def siblings(self) -> tuple[Contact, ...]:
         """Return the contacts nearest to our own id, nearest first."""
         return tuple(self._held[identifier].contact for identifier in self._siblings)
+
+    @property
+    def sibling_changes(self) -> int:
+        """Return how many entered and left the sibling list so far."""
+        return self._siblings.changes
+
+    def is_sibling(self, identifier: NodeId) -> bool:
+        """Return whether an id is among the siblings."""
+        return identifier in self._siblings
 
     def take_new_siblings(self) -> list[Contact]:
         """Return who became a sibling since the last call and still is one, nearest first."""
@@ -309,6 +335,7 @@ class RoutingTable:
         bucket.members.pop(identifier, None)
         bucket.extra.pop(identifier, None)
         del self._held[identifier]
+        self._silent.discard(identifier)
         forget(bucket.networks, proved.network)
         forget(self._networks, proved.network)
 

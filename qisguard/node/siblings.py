@@ -12,13 +12,17 @@ from qisguard.identity.ids import ID_BITS, NodeId
 
 
 class SiblingList:
-    """At most ``size_max`` ids, in the order of their distance to ``own``."""
+    """At most ``size_max`` ids, in the order of their distance to ``own``.
+
+    ``changes`` counts who entered and who left, from the first day on.
+    """
 
     def __init__(self, own: NodeId, size_max: int) -> None:
         self._own = own
         self._size_max = size_max
         self._distances: list[int] = []  # ascending
         self._entered: set[NodeId] = set()
+        self.changes = 0
 
     def __len__(self) -> int:
         return len(self._distances)
@@ -44,6 +48,7 @@ class SiblingList:
         farthest = NodeId(self._distances.pop() ^ self._own) if self.is_full else None
         insort(self._distances, identifier ^ self._own)
         self._entered.add(identifier)
+        self.changes += 1 if farthest is None else 2
         if farthest is not None:
             self._entered.discard(farthest)
         return farthest
@@ -53,6 +58,7 @@ class SiblingList:
         if identifier in self:
             del self._distances[bisect_left(self._distances, identifier ^ self._own)]
             self._entered.discard(identifier)
+            self.changes += 1
 
     def take_entered(self) -> list[NodeId]:
         """Return the ids that entered since the last call and are still there, nearest first."""
