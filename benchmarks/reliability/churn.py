@@ -203,6 +203,7 @@ async def _churn(crowd: Crowd, options: argparse.Namespace, seed: int) -> Trial:
     trial.figures = {
         "recall": round(mean([s.recall_ratio for s in scores]), 4),
         "look-up s, median": round(quantile([s.seconds for s in scores], 0.5), 2),
+        "look-up s, 95 %": round(quantile([s.seconds for s in scores], 0.95), 2),
         "look-up s, 99 %": round(quantile([s.seconds for s in scores], 0.99), 2),
         "not ended": len(run.asked) + len(run.read),
         "askers crashed": crashed,
