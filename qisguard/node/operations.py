@@ -103,11 +103,9 @@ def lookup_for(
     around: Surroundings, target: NodeId, count: int, start: Sequence[Contact] = ()
 ) -> Lookup:
     """Return a look-up of the ``count`` contacts closest to ``target``; see ``find``."""
-    near = around.near(target)
-    known = {contact.id for contact in near}
     return Lookup(
         target,
-        [*near, *(contact for contact in start if contact.id not in known)],
+        start or around.near(target),
         count=count,
         alpha=around.config.alpha,
         disjoint_paths=around.config.disjoint_paths,
@@ -120,7 +118,8 @@ def find(
 ) -> Operation[Found]:
     """Return the ``count`` contacts closest to ``target`` that answer, this node among them.
 
-    The look-up starts from the nearest known contacts, and from ``start`` beside them.
+    The look-up starts from the nearest known contacts, or from ``start`` alone: beside nearer ones,
+    which may all be on our side of a cut, nobody in ``start`` would be asked.
     """
     lookup = lookup_for(around, target, count, start)
     request = FindNode(0, to_bytes(target))
