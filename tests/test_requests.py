@@ -72,6 +72,20 @@ def test_waits_stay_within_their_bounds_and_grow_with_each_try(
     assert 0.1 <= trips.usual() <= 2.0
 
 
+@pytest.mark.rule("N-44")
+def test_a_lookup_waits_for_three_tries_where_nothing_is_lost_and_for_all_where_much_is() -> None:
+    trips = RoundTrips(NodeConfig())
+    assert trips.patience(is_stranger=False) is None, "nothing is known yet"
+    for _ in range(200):
+        trips.add(NodeId(1), 0.1)
+        trips.answered(1)
+    assert trips.patience(is_stranger=False) == pytest.approx(1.0)
+    assert trips.patience(is_stranger=True) == pytest.approx(2.0)
+    for count in range(200):  # every second try fails
+        trips.answered((1, 1, 1, 1, 2, 2, 3, 5)[count % 8])
+    assert trips.patience(is_stranger=False) is None
+
+
 # --- one node and one peer, by hand --------------------------------------------------------------
 def _met(config: NodeConfig = CONFIG) -> tuple[Node, Stranger, Contact]:
     node, stranger = make_node(0, config=config), make_stranger(1)
@@ -161,6 +175,28 @@ def test_an_operation_is_told_once_that_a_hurried_request_is_late() -> None:
         told += sum(answer[2] is LATE for _, answer in node._requests.answered)
         node.handle_timer(now)
     assert told == 1
+
+
+@pytest.mark.rule("N-44")
+def test_a_lookup_goes_on_soon_without_the_dead_and_they_stay_in_the_table_for_all_tries() -> None:
+    async def story() -> None:
+        engine = make_engine(3)
+        config = NodeConfig(k=8, failures_max=1)
+        nodes = await make_crowd(engine, 12, config)
+        for number in range(8):
+            await find(engine, nodes[0], NodeId(number << 252))
+        dead = nodes[5].me.id
+        engine.stop(nodes[5])
+        before = engine.now()
+        found = await find(engine, nodes[0], dead)
+        assert len(found) == 8
+        assert dead not in {contact.id for contact in found}
+        assert engine.now() - before < 2.5
+        assert dead in nodes[0].table
+        engine.advance(engine.now() + 10.0)
+        assert dead not in nodes[0].table
+
+    asyncio.run(story())
 
 
 @pytest.mark.rule("N-17")

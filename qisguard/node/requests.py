@@ -6,6 +6,8 @@
 - A reply counts only from the peer that was asked, under the number it was asked by.
 - Few requests are in flight to one peer: bulk work neither overruns its budget there nor our queue.
 - A peer that says "busy" is asked again later.
+- A hurried request ends for its operation when chance hardly explains the silence, and goes on
+  beside it: the routing table holds a peer to be silent only after the last try.
 """
 
 import heapq
@@ -69,6 +71,7 @@ class Requests:
         self._sent: dict[int, _Pending] = {}
         self._due: list[tuple[float, int]] = []
         self._hurried: deque[_Pending] = deque()
+        self._waited_for: dict[bool, deque[_Pending]] = {False: deque(), True: deque()}
         self._lines: dict[NodeId, _Line] = {}
 
     def __len__(self) -> int:
@@ -83,9 +86,11 @@ class Requests:
             self._end(pending, None)
             return
         line.waiting.append(pending)
+        is_stranger = self._sessions.get(pending.peer) is None
         if ask.hurry:
+            self._waited_for[is_stranger].append(pending)
             self._hurried.append(pending)
-        if self._sessions.get(pending.peer) is None:
+        if is_stranger:
             self._seek(line, pending.address, pending.peer, now)
         self._advance(pending.peer, now)
 
@@ -111,6 +116,8 @@ class Requests:
             self._counts["busy peers"] += 1
             self._wait(reply.number, pending, now)
             return
+        if not is_busy:
+            self._round_trips.answered(pending.tries)
         self._leave(reply.number)
         self._end(pending, reply)
         self._advance(session.peer, now)
@@ -128,13 +135,22 @@ class Requests:
         while (late := self._next_late()) is not None and late <= now:
             pending = self._hurried.popleft()
             self.answered.append((pending.operation, (pending.peer, pending.ask.request, LATE)))
+        for is_stranger, asked in self._waited_for.items():
+            while (end := self._next_end(is_stranger)) is not None and end <= now:
+                self._counts["requests not waited for"] += 1
+                self._end(asked.popleft(), None)
 
     def next_timer(self) -> float | None:
         """Return when something is due."""
         while self._due and not self._is_current(*self._due[0]):
             heapq.heappop(self._due)
         first = self._due[0][0] if self._due else None
-        for time in (self._next_late(), self._sessions.next_timer()):
+        for time in (
+            self._next_late(),
+            self._next_end(False),
+            self._next_end(True),
+            self._sessions.next_timer(),
+        ):
             if time is not None and (first is None or time < first):
                 first = time
         return first
@@ -144,6 +160,14 @@ class Requests:
         while self._hurried and self._hurried[0].is_over:
             self._hurried.popleft()
         return self._hurried[0].asked + self._round_trips.usual() if self._hurried else None
+
+    def _next_end(self, is_stranger: bool) -> float | None:
+        """Return when the hurried request asked first of one kind is not waited for any more."""
+        asked = self._waited_for[is_stranger]
+        while asked and asked[0].is_over:
+            asked.popleft()
+        patience = self._round_trips.patience(is_stranger) if asked else None
+        return None if patience is None else asked[0].asked + patience
 
     def _is_current(self, deadline: float, number: int) -> bool:
         pending = self._sent.get(number)
@@ -253,6 +277,7 @@ class Requests:
         self._end(pending, None)
 
     def _end(self, pending: _Pending, reply: Outcome) -> None:
-        """Tell the operation what came of its request."""
-        pending.is_over = True
-        self.answered.append((pending.operation, (pending.peer, pending.ask.request, reply)))
+        """Tell the operation, once, what came of its request."""
+        if not pending.is_over:
+            pending.is_over = True
+            self.answered.append((pending.operation, (pending.peer, pending.ask.request, reply)))

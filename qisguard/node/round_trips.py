@@ -2,8 +2,14 @@
 
 Each peer has an estimate of its own; a peer without one gets the estimate of all together. A reply
 to a request that was sent twice is no sample: nobody knows which of the two it answers (Karn).
+
+And how long to wait at all: how many answered requests took more than one try says how often a try
+to a living peer fails. When so many were in vain as chance explains once in a thousand times,
+look-ups go on without the peer. Where a third of the datagrams is lost that is never before the
+last try.
 """
 
+import math
 from collections import OrderedDict
 
 from qisguard.config import NodeConfig
@@ -11,6 +17,15 @@ from qisguard.identity.ids import NodeId
 
 SAMPLES_MIN = 8
 """Until so many round trips were seen, the common estimate is not used."""
+DOUBT = 8
+"""So many requests, half of them repeated, are imagined before the first one is answered."""
+ANSWERS_MAX = 128
+"""So many of the latest answered requests say how often a try fails."""
+CHANCE = 0.001
+"""How likely it may be that a look-up gives up a living peer, as far as losses are even."""
+TRIES_MIN = 3
+STRANGER_FACTOR = 2.0
+"""A peer without a session has to answer twice as often: handshake and request."""
 
 
 class _Estimate:
@@ -43,6 +58,8 @@ class RoundTrips:
         self._config = config
         self._all = _Estimate()
         self._usual = config.request_timeout
+        self._answers = DOUBT
+        self._repeated_ratio = 0.5
         self._peers: OrderedDict[NodeId, _Estimate] = OrderedDict()
 
     def add(self, peer: NodeId, sample: float) -> None:
@@ -59,6 +76,27 @@ class RoundTrips:
             self._peers.move_to_end(peer)
         estimate.add(sample)
 
+    def answered(self, tries: int) -> None:
+        """Take note that a request was answered after so many tries."""
+        self._answers = min(self._answers + 1, ANSWERS_MAX)
+        self._repeated_ratio += ((tries > 1) - self._repeated_ratio) / self._answers
+
+    def patience(self, is_stranger: bool) -> float | None:
+        """Return how long a look-up waits for an answer, or None for as long as it is sought.
+
+        A try fails as often as requests were repeated, and one standard error more. How often they
+        were repeated is no sample: a peer that restarted takes many tries and says nothing of all.
+        """
+        ratio = self._repeated_ratio
+        failing = ratio + math.sqrt(ratio * (1.0 - ratio) / self._answers)
+        tries = TRIES_MIN
+        while failing**tries > CHANCE:
+            tries += 1
+            if tries >= self._config.request_tries:
+                return None
+        seconds = sum(self._after(self._usual, count + 1) for count in range(tries))
+        return max(seconds, self._config.request_timeout) * (STRANGER_FACTOR if is_stranger else 1)
+
     def timeout(self, peer: NodeId, tries: int) -> float:
         """Return how long to wait after try number ``tries`` (from 1); doubles every second time.
 
@@ -66,11 +104,14 @@ class RoundTrips:
         """
         estimate = self._peers.get(peer)
         first = estimate.timeout if estimate else self.usual()
-        return self._bounded(first * 2.0 ** ((tries - 1) // 2))
+        return self._after(first, tries)
 
     def usual(self) -> float:
         """Return how long nearly every answer has taken so far, whoever gave it."""
         return self._usual
+
+    def _after(self, first: float, tries: int) -> float:
+        return self._bounded(first * 2.0 ** ((tries - 1) // 2))
 
     def _bounded(self, seconds: float) -> float:
         low, high = self._config.request_timeout_min, self._config.request_timeout
