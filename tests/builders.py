@@ -143,6 +143,7 @@ def make_node(
     defenses: Sequence[Defense] = (),
     clock: Clock = CLOCK,
     trail: Trail | None = None,
+    now: float = 0.0,
 ) -> Node:
     """Return node number ``index``, alone until it joins somebody."""
     return Node(
@@ -158,6 +159,7 @@ def make_node(
         behaviour=behaviour,
         defenses=defenses,
         checks=CHECKS,
+        now=now,
     )
 
 

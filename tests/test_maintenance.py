@@ -127,6 +127,91 @@ def test_a_new_neighbour_of_a_key_is_handed_its_packets() -> None:
     tell_crowd(12, CONFIG, tell)
 
 
+@pytest.mark.rule("N-38")
+def test_a_replica_that_starts_again_empty_is_handed_its_packets_though_nobody_missed_it() -> None:
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        packets = [make_packet(0, case) for case in range(5)]
+        await publish(engine, nodes[0], packets)
+        victim = next(n for n in _holders(nodes, 0) if n is not nodes[0])
+        index = nodes.index(victim)
+        engine.stop(victim)
+        await _wait(engine, 30.0)
+        others = [node for node in nodes if node is not victim]
+        assert sum(victim.me.id in node.table for node in others) > 5
+        back = engine.restart(
+            victim, lambda address: make_node(index, address, config=CONFIG, now=engine.now())
+        )
+        await engine.finish(engine.act(back, lambda now: [back.join([nodes[0].me], now)]))
+        await _wait(engine, 60.0)
+        place = placement(make_key(0))
+        assert {d for d, _ in back._store.page(place, b"", 100, DAY)} == {p.digest for p in packets}
+
+    tell_crowd(12, CONFIG, tell)
+
+
+@pytest.mark.rule("N-39")
+@pytest.mark.parametrize("survivor", [0, 5, 11])
+def test_one_holder_left_fills_a_whole_place_in_one_round(survivor: int) -> None:
+    """Nearest or not: it does not take a certain replica to do it."""
+    config = NodeConfig(k=12, replica_count=12, repair_interval=1_000.0)
+
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        packets = [make_packet(0, case) for case in range(3)]
+        await publish(engine, nodes[0], packets)
+        place = placement(make_key(0))
+        nearest = sorted(nodes, key=lambda node: node.me.id ^ place)
+        for rank, node in enumerate(nearest):
+            if rank != survivor:
+                node._store = node._server._store = node._maintenance._store = MemoryStore(LIMITS)
+        assert len(_holders(nodes, 0)) == 1
+        await _wait(engine, 1_200.0)
+        assert len(_holders(nodes, 0)) == 12
+
+    tell_crowd(12, config, tell)
+
+
+@pytest.mark.rule("N-39")
+def test_a_whole_place_costs_each_holder_one_question_a_round() -> None:
+    config = NodeConfig(k=12, replica_count=12, repair_interval=1_000.0)
+
+    async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
+        await publish(engine, nodes[0], [make_packet(0, 0)])
+        await _wait(engine, 100.0)
+        before = sum(node.counts["requests: ListPackets"] for node in nodes)
+        await _wait(engine, 5_000.0)
+        listed = sum(node.counts["requests: ListPackets"] for node in nodes) - before
+        assert 4 * 12 <= listed <= 6 * 12
+
+    tell_crowd(12, config, tell)
+
+
+@pytest.mark.rule("N-39")
+def test_rounds_of_repair_follow_fast_where_neighbours_change_and_only_there() -> None:
+    config = NodeConfig(k=20, repair_interval=1_200.0, address_diversity=False)
+    table = RoutingTable(NodeId(1), config)
+    held = [make_contact(index << 240) for index in range(2, 14)]
+    for contact in held:
+        table.heard_from(contact, 0.0)
+    work = Maintenance(NodeId(1), config, table, MemoryStore(LIMITS), None, draw("haste"), 0.0, [])
+
+    def rounds(until: float) -> int:
+        now, before = work.next_timer(), work._repairs
+        while now < until:
+            if work.step(now):
+                work.ended(now)
+            now = max(work.next_timer(), now + 0.001)
+        return work._repairs - before
+
+    rounds(1_200.0)
+    assert rounds(6_000.0) == 4, "one in each interval"
+    for number, contact in enumerate(held[:4]):
+        for _ in range(config.failures_max):
+            table.failed(contact)
+        table.heard_from(make_contact(number + 100 << 240), 6_000.0)
+    assert rounds(6_110.0) == 1, "a third of the neighbours were replaced"
+    assert rounds(7_200.0) == 0
+
+
 @pytest.mark.rule("N-39")
 def test_a_replica_that_lost_everything_is_repaired() -> None:
     config = NodeConfig(k=8, replica_count=4, repair_interval=100.0)

@@ -26,6 +26,7 @@ from qisguard.node.maintenance import Maintenance
 from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import Operation
 from qisguard.node.outlook import Outlook
+from qisguard.node.probing import Probing
 from qisguard.node.requests import Requests
 from qisguard.node.routing import Contact, RoutingTable
 from qisguard.node.serve import Server
@@ -134,6 +135,7 @@ class Node:
         self._maintenance = Maintenance(
             self.me.id, config, self.table, store, roster, draw, now, self.bootstraps
         )
+        self._probing = Probing(self.table, now)
         self._next_checkpoint = now + CHECKPOINT_PERIOD
         self._next_expiry = now + EXPIRY_PERIOD
         self._next_act: float | None = now if behaviour else None
@@ -269,6 +271,9 @@ class Node:
         if self._next_renewal <= now:
             self._renew(now)
         self._work.run(now)
+        if contact := self._probing.step(now):
+            ended = partial(self._probing.ended, contact)
+            self._work.start_unasked(_ping(contact), now, lambda alive, _: ended(alive is True))
         if not self.storage_fault:
             try:
                 self._maintain(now)
@@ -277,7 +282,7 @@ class Node:
 
     def next_timer(self) -> float | None:
         """Return the earliest time at which something is due."""
-        first = min(self._next_checkpoint, self._next_renewal)
+        first = min(self._next_checkpoint, self._next_renewal, self._probing.next_timer())
         if self._server.fault is None:
             first = min(first, self._next_expiry, self._maintenance.next_timer())
         for time in (self._requests.next_timer(), self._next_act):
@@ -406,6 +411,7 @@ class Node:
         return descriptor
 
 
-def _ping(contact: Contact) -> Operation[None]:
-    """Ask whether a contact is alive: its silence is noted where requests end."""
-    yield [operations.Ask(contact, messages.Ping(0))]
+def _ping(contact: Contact) -> Operation[bool]:
+    """Return whether a contact is alive; its silence is noted where requests end."""
+    _, _, reply = yield [operations.Ask(contact, messages.Ping(0))]
+    return reply is not None

@@ -16,7 +16,7 @@
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qisguard.config import NodeConfig
@@ -78,7 +78,10 @@ class KBucket:
 
 
 class RoutingTable:
-    """The contacts of the node ``own``; ``now`` is in seconds, on a clock that never goes back."""
+    """The contacts of the node ``own``; ``now`` is in seconds, on a clock that never goes back.
+
+    ``silences`` counts the requests that contacts left unanswered.
+    """
 
     def __init__(self, own: NodeId, config: NodeConfig, admits: Sequence[Admits] = ()) -> None:
         self._own = own
@@ -88,6 +91,7 @@ class RoutingTable:
         self._now = NEVER
         self._held: dict[int, Proved] = {}
         self._silent: set[NodeId] = set()
+        self.silences = 0
         self._networks: Counter[int] = Counter()
         self._buckets: dict[int, KBucket] = {}
         self._prefixes: list[int] = []  # of all buckets, ascending
@@ -170,6 +174,7 @@ class RoutingTable:
         if held is None or held.contact != contact:
             return
         held.failures += 1
+        self.silences += 1
         if held.failures < self._config.failures_max:
             self._silent.add(contact.id)
             return
@@ -214,14 +219,21 @@ class RoutingTable:
         near = self.closest(target, count + len(self._silent))
         return [contact for contact in near if contact.id not in self._silent][:count]
 
-    @property
-    def silent(self) -> Set[NodeId]:
-        """Return who left our latest request unanswered and still has a place."""
-        return self._silent
+    def doubtful(self, now: float, under_way: Collection[Contact]) -> Contact | None:
+        """Return whom to ask next whether it is alive, and note that it was asked.
 
-    def oldest(self) -> Proved | None:
-        """Return what is held of the contact that was heard, or asked, least recently."""
-        return min(self._held.values(), key=lambda p: max(p.seen, p.asked), default=None)
+        Who left our latest request unanswered comes first, then who was heard or asked least
+        recently; nobody whose ping is ``under_way``.
+        """
+        found = min(
+            (held for held in self._held.values() if held.contact not in under_way),
+            key=lambda held: (not held.failures, max(held.seen, held.asked)),
+            default=None,
+        )
+        if found is None:
+            return None
+        found.asked = now
+        return found.contact
 
     @property
     def siblings(self) -> tuple[Contact, ...]:

@@ -128,7 +128,7 @@ class Server:
                 return self._enter(request, sender, group, now)
 
     def _find(self, number: int, target: NodeId, sender: NodeId) -> messages.Nodes:
-        nearest = self._table.closest(target, self._config.k + 1)
+        nearest = self._table.answering(target, self._config.k + 1)
         contacts = [
             (to_bytes(c.id), pack_host(c.address[0]), c.address[1])
             for c in nearest
