@@ -79,6 +79,9 @@ class NodeConfig:
     knock_interval: float = _setting(
         15.0, "routing", "seconds", 0.001, 1e9, "one lost bootstrap is called again this often"
     )
+    probe_interval: float = _setting(
+        240.0, "routing", "seconds", 1, 1e9, "a contact is pinged this often where none dies"
+    )
     failures_max: int = _setting(
         2, "routing", "failures", 1, 16, "requests in a row that a contact may leave unanswered"
     )

@@ -7,11 +7,12 @@ import pytest
 from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.node import messages
-from qisguard.node.probing import PAUSE_MAX, PAUSE_MIN, PINGS_MAX, Probing
+from qisguard.node.probing import PAUSE_MIN, PINGS_MAX, Probing
 from qisguard.node.routing import Contact, RoutingTable
 from tests.builders import make_contact, make_crowd, make_engine, make_node, make_stranger
 
 CONFIG = NodeConfig(k=8)
+PAUSE = 240.0
 
 
 def _table(count: int) -> tuple[RoutingTable, list[Contact]]:
@@ -39,16 +40,16 @@ def test_the_silent_are_asked_first_and_then_who_was_heard_least_recently() -> N
 @pytest.mark.rule("N-42")
 def test_pauses_halve_with_each_silence_and_grow_slowly_with_answers() -> None:
     table, contacts = _table(6)
-    probing = Probing(table, 0.0)
-    assert probing.next_timer() == PAUSE_MAX
+    probing = Probing(table, PAUSE, 0.0)
+    assert probing.next_timer() == PAUSE
     table.failed(contacts[0])
     table.failed(contacts[1])
     assert probing.step(1.0) is None
-    assert probing.next_timer() == PAUSE_MAX / 4
-    contact = probing.step(PAUSE_MAX / 4)
+    assert probing.next_timer() == PAUSE / 4
+    contact = probing.step(PAUSE / 4)
     assert contact in contacts[:2]
     probing.ended(contact, is_alive=True)
-    assert PAUSE_MAX / 4 < probing.next_timer() - PAUSE_MAX / 4 < PAUSE_MAX / 3
+    assert PAUSE / 4 < probing.next_timer() - PAUSE / 4 < PAUSE / 3
     for _ in range(100):
         table.silences += 1
     probing.step(1_000.0)
@@ -58,8 +59,8 @@ def test_pauses_halve_with_each_silence_and_grow_slowly_with_answers() -> None:
 @pytest.mark.rule("N-42")
 def test_few_pings_are_under_way_at_a_time() -> None:
     table, _ = _table(20)
-    probing = Probing(table, 0.0)
-    asked = [probing.step(PAUSE_MAX * count) for count in range(1, 20)]
+    probing = Probing(table, PAUSE, 0.0)
+    asked = [probing.step(PAUSE * count) for count in range(1, 20)]
     assert len([contact for contact in asked if contact]) == PINGS_MAX
 
 

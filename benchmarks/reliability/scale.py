@@ -34,7 +34,14 @@ from qisguard.lab.links import Links
 
 SCRIPT = "scale.py"
 QUIET = dict.fromkeys(
-    ("refresh_interval", "republish_interval", "repair_interval", "knock_interval"), 1e9
+    (
+        "refresh_interval",
+        "republish_interval",
+        "repair_interval",
+        "knock_interval",
+        "probe_interval",
+    ),
+    1e9,
 )
 
 

@@ -135,7 +135,7 @@ class Node:
         self._maintenance = Maintenance(
             self.me.id, config, self.table, store, roster, draw, now, self.bootstraps
         )
-        self._probing = Probing(self.table, now)
+        self._probing = Probing(self.table, config.probe_interval, now)
         self._next_checkpoint = now + CHECKPOINT_PERIOD
         self._next_expiry = now + EXPIRY_PERIOD
         self._next_act: float | None = now if behaviour else None

@@ -10,8 +10,6 @@ from qisguard.node.routing import Contact, RoutingTable
 
 PAUSE_MIN = 1.0
 """Seconds between two pings, at least."""
-PAUSE_MAX = 240.0
-"""Seconds between two pings where nobody dies."""
 AFTER_SILENCE = 0.5
 AFTER_ANSWER = 1.2
 """Two silences, which drop a contact, and 2 ln(2) / ln(1.2) = 8 answers keep the pause as it is."""
@@ -20,11 +18,16 @@ PINGS_MAX = 8
 
 
 class Probing:
-    """Decides which contact of a table is to be pinged next; ``now`` in seconds."""
+    """Decides which contact of a table is to be pinged next; ``now`` in seconds.
 
-    def __init__(self, table: RoutingTable, now: float) -> None:
+    ``longest`` is the pause between two pings where nobody dies. Contacts that answer now and then
+    can hold the pause at ``PAUSE_MIN`` and not below.
+    """
+
+    def __init__(self, table: RoutingTable, longest: float, now: float) -> None:
         self._table = table
-        self._pause = PAUSE_MAX
+        self._longest = longest
+        self._pause = longest
         self._latest = now
         self._silences = table.silences
         self._under_way: set[Contact] = set()
@@ -50,7 +53,7 @@ class Probing:
         """A ping was answered, or given up."""
         self._under_way.discard(contact)
         if is_alive:
-            self._pause = min(self._pause * AFTER_ANSWER, PAUSE_MAX)
+            self._pause = min(self._pause * AFTER_ANSWER, self._longest)
 
     def _hasten(self) -> None:
         """Shorten the pause by what was found dead, by whatever request, since the last time."""

@@ -60,6 +60,7 @@ class RoundTrips:
         self._usual = config.request_timeout
         self._answers = DOUBT
         self._repeated_ratio = 0.5
+        self._patience: float | None = None
         self._peers: OrderedDict[NodeId, _Estimate] = OrderedDict()
 
     def add(self, peer: NodeId, sample: float) -> None:
@@ -80,22 +81,13 @@ class RoundTrips:
         """Take note that a request was answered after so many tries."""
         self._answers = min(self._answers + 1, ANSWERS_MAX)
         self._repeated_ratio += ((tries > 1) - self._repeated_ratio) / self._answers
+        self._patience = self._seconds_of_all_tries()
 
     def patience(self, is_stranger: bool) -> float | None:
-        """Return how long a look-up waits for an answer, or None for as long as it is sought.
-
-        A try fails as often as requests were repeated, and one standard error more. How often they
-        were repeated is no sample: a peer that restarted takes many tries and says nothing of all.
-        """
-        ratio = self._repeated_ratio
-        failing = ratio + math.sqrt(ratio * (1.0 - ratio) / self._answers)
-        tries = TRIES_MIN
-        while failing**tries > CHANCE:
-            tries += 1
-            if tries >= self._config.request_tries:
-                return None
-        seconds = sum(self._after(self._usual, count + 1) for count in range(tries))
-        return max(seconds, self._config.request_timeout) * (STRANGER_FACTOR if is_stranger else 1)
+        """Return how long a look-up waits for an answer, or None for as long as it is sought."""
+        if self._patience is None:
+            return None
+        return self._patience * (STRANGER_FACTOR if is_stranger else 1.0)
 
     def timeout(self, peer: NodeId, tries: int) -> float:
         """Return how long to wait after try number ``tries`` (from 1); doubles every second time.
@@ -109,6 +101,22 @@ class RoundTrips:
     def usual(self) -> float:
         """Return how long nearly every answer has taken so far, whoever gave it."""
         return self._usual
+
+    def _seconds_of_all_tries(self) -> float | None:
+        """Return how long it takes until chance does not explain the silence of a living peer.
+
+        A try fails as often as requests were repeated, and one standard error more. How many times
+        they were repeated is no sample: a peer that restarted takes many tries, lossless as it is.
+        """
+        ratio = self._repeated_ratio
+        failing = ratio + math.sqrt(ratio * (1.0 - ratio) / self._answers)
+        tries = TRIES_MIN
+        while failing**tries > CHANCE:
+            tries += 1
+            if tries >= self._config.request_tries:
+                return None
+        seconds = sum(self._after(self._usual, count + 1) for count in range(tries))
+        return max(seconds, self._config.request_timeout)
 
     def _after(self, first: float, tries: int) -> float:
         return self._bounded(first * 2.0 ** ((tries - 1) // 2))
