@@ -206,3 +206,23 @@ def test_packets_outlive_every_node_that_first_held_them() -> None:
         assert len(result.packets) == 5
 
     tell_crowd(10, config, tell)
+
+
+@pytest.mark.rule("N-39")
+def test_in_one_round_each_replica_is_visited_by_another_holder() -> None:
+    """Where tables agree nobody is left out, and in as many rounds as replicas all pairs meet."""
+    config = NodeConfig(k=20, replica_count=8, address_diversity=False)
+    contacts = [make_contact(index << 248) for index in range(1, 9)]
+    place = NodeId(77 << 248)
+    holders = []
+    for contact in contacts:
+        table = RoutingTable(contact.id, config)
+        for other in contacts:
+            table.heard_from(other, 0.0)
+        store = MemoryStore(LIMITS)
+        holders.append(Maintenance(contact.id, config, table, store, None, draw("round"), 0.0, []))
+    for turn in range(7):
+        visited = [holder._others(place, turn)[0] for holder in holders]
+        assert sorted(visited) == sorted(contact.id for contact in contacts)
+    for holder in holders:
+        assert len({holder._others(place, turn)[0] for turn in range(7)}) == 7
