@@ -10,7 +10,7 @@ import random
 import tempfile
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from qisguard.errors import ScenarioError
@@ -21,6 +21,7 @@ from qisguard.identity.roster import Roster
 from qisguard.lab.demo.cohort import Cohort, assign, bootstrap, load_cohort
 from qisguard.lab.demo.keeping import DiskKeeper, MemoryKeeper
 from qisguard.lab.demo.members import Members, make_members, sign_case
+from qisguard.lab.demo.noted import Notes
 from qisguard.lab.demo.scenario import Loaded, load_scenario
 from qisguard.lab.demo.story import Setting, Story, Told
 from qisguard.lab.demo.tables import NetworkRun
@@ -57,7 +58,7 @@ def run_job(job: Job) -> Outcome:
     started = time.perf_counter()
     loaded = load_scenario(job.scenario)
     cohort = load_cohort()
-    truth = answer_to_all(loaded, cohort).decision
+    truth = clean_truth(job.scenario)
     if truth == UNDECIDED:
         raise ScenarioError(
             f"question: all {len(cohort)} patients of the cohort leave it undecided, so that there "
@@ -77,7 +78,10 @@ def run_job(job: Job) -> Outcome:
         sybil_keys = sybil_pool(bits, loaded.sybils_max)
     mining_seconds = time.perf_counter() - mined
     members = make_members(loaded, wards, sybil_keys, draw, rng)
-    checks = Checks() if is_live else memoised()
+    checks = Checks()
+    if not is_live:
+        notes = Notes()
+        members, checks = notes.members(members), memoised(notes.verify)
     tell = _live if is_live else _virtual
     told = [tell(job, loaded, members, truth, checks, run) for run in loaded.scenario.networks]
     return Outcome(
@@ -97,6 +101,12 @@ def sybil_pool(bits: int, count: int) -> tuple[KeyPair, ...]:
     """
     draw = random.Random("sybil pool").randbytes
     return tuple(solve_static(bits, draw) for _ in range(count))
+
+
+@lru_cache(maxsize=4)
+def clean_truth(scenario: bytes) -> str:
+    """Return the decision over every patient: it is the same for all seeds of a scenario."""
+    return answer_to_all(load_scenario(scenario), load_cohort()).decision
 
 
 def answer_to_all(loaded: Loaded, cohort: Cohort) -> Answer:
