@@ -189,7 +189,7 @@ def test_a_packet_is_at_most_512_bytes() -> None:
 
 
 def test_the_author_in_the_packet_is_the_key_that_signs() -> None:
-    with pytest.raises(ProofError):
+    with pytest.raises(RecordError, match="author is not the key that signs"):
         sign_packet(GOOD.body, key_pair("author-1"))
     with pytest.raises(ProofError):
         open_packet(_changed(author=to_text(key_pair("author-1").public)))

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import msgspec
@@ -58,7 +58,10 @@ _DECODER = msgspec.json.Decoder(Body)
 
 @dataclass(frozen=True, slots=True)
 class OutcomePacket:
-    """A decoded packet: its body, the identifiers as bytes, and the bytes that were signed."""
+    """A decoded packet: its body, the identifiers as bytes, and the bytes that were signed.
+
+    ``digest`` is SHA-256 of body ‖ signature, the packet's name.
+    """
 
     body: Body
     network: bytes
@@ -66,20 +69,23 @@ class OutcomePacket:
     case: bytes
     author: bytes
     data: bytes
+    digest: bytes = field(init=False, compare=False, repr=False)
 
-    @property
-    def digest(self) -> bytes:
-        """Return SHA-256 of body ‖ signature, the packet's name."""
-        return sha256(self.data).digest()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", sha256(self.data).digest())  # frozen, but made here
 
 
 def sign_packet(body: Body, author: KeyPair) -> OutcomePacket:
     """Return ``body`` signed; raise RecordError when it does not fit or names another author."""
     encoded = msgspec.json.encode(body, order="deterministic")
-    packet = open_packet(encoded + author.sign(PACKET_TAG, encoded))
+    packet = open_packet(encoded + author.sign(PACKET_TAG, encoded), _signed_here)
     if packet.author != author.public:
         raise RecordError("packet: author is not the key that signs")
     return packet
+
+
+def _signed_here(public: bytes, tag: bytes, body: bytes, signature: bytes) -> None:
+    """Accept what was signed a moment ago: whose key it was is compared afterwards."""
 
 
 def open_packet(data: bytes, check: Verify = verify) -> OutcomePacket:
@@ -117,15 +123,15 @@ def _check_bounds(body: Body) -> None:
     """Raise RecordError for values that no template could allow."""
     if body.v != 1:
         raise RecordError(f"packet: v = {body.v}, this version reads 1")
-    for field in ("seq", "day", "exp"):
-        number = getattr(body, field)
+    for name in ("seq", "day", "exp"):
+        number = getattr(body, name)
         if not 0 <= number <= INTEGER_MAX:
-            raise RecordError(f"packet: {field} = {number}, must be 0 to {INTEGER_MAX}")
+            raise RecordError(f"packet: {name} = {number}, must be 0 to {INTEGER_MAX}")
     if body.exp < body.day:
         raise RecordError(f"packet: expires on day {body.exp}, before its day {body.day}")
-    for name, value in body.feat.items():
+    for feature, value in body.feat.items():
         if isinstance(value, int) and abs(value) > INTEGER_MAX:
-            raise RecordError(f"packet: feature {name!r} is beyond {INTEGER_MAX}")
+            raise RecordError(f"packet: feature {feature!r} is beyond {INTEGER_MAX}")
     if body.gone:
         outcome = (body.value, body.time, body.event)
         if body.kind or body.arm or body.feat or outcome != (None, None, None):
