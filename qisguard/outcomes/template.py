@@ -30,7 +30,7 @@ KINDS = ("time-to-event",)
 Value: TypeAlias = str | int | float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
     """One axis of similarity: ``categories``, or bins between ``edges`` in ``unit``."""
 
@@ -39,7 +39,7 @@ class Field:
     edges: tuple[float, ...] = ()
     unit: str = ""
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """Return the name of every category or bin, in order."""
         if self.categories:
