@@ -242,6 +242,17 @@ class NodeConfig:
     sequence_memory_days: int = _setting(
         365, "storage", "days", 0, 36_500, "a sequence number is remembered so long past expiry"
     )
+    checkpoint_interval: float = _setting(
+        60.0, "storage", "seconds", 0.001, 1e9, "the trail is signed at least this often"
+    )
+    checkpoint_entries_max: int = _setting(
+        256,
+        "storage",
+        "entries",
+        1,
+        1 << 20,
+        "the trail is signed sooner when so many wait: each packet is a file to write",
+    )
     announces_keys: bool = _setting(
         True, "storage", "", 0, 1, "enter published keys in the index of their domain prefix"
     )

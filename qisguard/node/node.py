@@ -24,11 +24,11 @@ from qisguard.node.checks import Checks
 from qisguard.node.gate import Gate
 from qisguard.node.maintenance import Maintenance
 from qisguard.node.messages import Reply, Request
-from qisguard.node.operations import Operation
 from qisguard.node.outlook import Outlook
 from qisguard.node.probing import Probing
 from qisguard.node.requests import Requests
 from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.scribe import Scribe
 from qisguard.node.serve import Server
 from qisguard.node.work import Work
 from qisguard.outcomes.packet import OutcomePacket
@@ -36,13 +36,10 @@ from qisguard.plugins import Accepts, Admits, Behaviour, Clock, Defense, Routes,
 from qisguard.session.channel import Session
 from qisguard.session.sessions import Opened, Sessions
 from qisguard.store.store import Store
-from qisguard.trail import entries
 
 if TYPE_CHECKING:
     from qisguard.trail.log import Trail
 
-CHECKPOINT_PERIOD = 60.0
-"""Sign a checkpoint at least this often, in seconds (HARDENING, LOG-01)."""
 EXPIRY_PERIOD = 3_600.0
 DAY = 86_400.0
 
@@ -85,7 +82,7 @@ class Node:
         self.me = Contact(identity.id, address)
         self.bootstraps: list[Contact] = []
         self._checks = checks
-        self._trail = trail
+        self._scribe = Scribe(trail, config, now)
         self._store = store
         self._now = now
         admits = [d for d in defenses if isinstance(d, Admits)]
@@ -136,7 +133,6 @@ class Node:
             self.me.id, config, self.table, store, roster, draw, now, self.bootstraps
         )
         self._probing = Probing(self.table, config.probe_interval, now)
-        self._next_checkpoint = now + CHECKPOINT_PERIOD
         self._next_expiry = now + EXPIRY_PERIOD
         self._next_act: float | None = now if behaviour else None
 
@@ -164,13 +160,11 @@ class Node:
         around = self._around(now)
         by_key: dict[bytes, list[bytes]] = {}
         day = self.clock.day(now)
-        logged = {own for key in {p.key for p in packets} for own in self._store.own(key, day)}
+        known = {own for key in {p.key for p in packets} for own in self._store.own(key, day)}
         for packet in packets:
             by_key.setdefault(packet.key, []).append(packet.data)
             self._store.keep_own(packet)
-            if self._trail and packet.data not in logged:  # a log never repeats itself
-                logged.add(packet.data)
-                self._trail.append(entries.publish(day, packet.data), [packet.data])
+        self._scribe.published(packets, known, day)
         if self.config.announces_keys:
             for prefix in sorted({key[0] for key in by_key}):
                 keys = [key for key in by_key if key[0] == prefix]
@@ -205,9 +199,7 @@ class Node:
     def close(self, now: float) -> None:
         """Flush, sign a last checkpoint, and stop promising anything."""
         self._now = now
-        self.flush()
-        if self._trail and not self.storage_fault:
-            self._trail.checkpoint()
+        self._sign(now)
 
     def _around(self, now: float) -> operations.Surroundings:
         self._now = now  # what is logged from here on is not older
@@ -263,32 +255,30 @@ class Node:
         self._requests.handle_timer(now)
         if self.behaviour and self._next_act is not None and self._next_act <= now:
             self._next_act = self.behaviour.act(self, now)
-        if self._next_checkpoint <= now:
-            self._next_checkpoint = now + CHECKPOINT_PERIOD
-            if self._trail and not self.storage_fault:
-                self.flush()
-                self._trail.checkpoint()
         if self._next_renewal <= now:
             self._renew(now)
         self._work.run(now)
         if contact := self._probing.step(now):
             ended = partial(self._probing.ended, contact)
-            self._work.start_unasked(_ping(contact), now, lambda alive, _: ended(alive is True))
+            self._work.start_unasked(operations.ping(contact), now, lambda alive, _: ended(alive is True))
         if not self.storage_fault:
             try:
+                if self._scribe.next_timer(now) <= now:
+                    self._sign(now)
                 self._maintain(now)
-            except StoreError as error:
+            except (StoreError, TrailError) as error:
                 self._fail(error)
 
     def next_timer(self) -> float | None:
         """Return the earliest time at which something is due."""
-        first = min(self._next_checkpoint, self._next_renewal, self._probing.next_timer())
+        first = min(self._next_renewal, self._probing.next_timer())
         if self._server.fault is None:
-            first = min(first, self._next_expiry, self._maintenance.next_timer())
-        for time in (self._requests.next_timer(), self._next_act):
-            if time is not None and time < first:
-                first = time
-        return first
+            checkpoint = self._scribe.next_timer(self._now)
+            first = min(first, checkpoint, self._next_expiry, self._maintenance.next_timer())
+        if self._next_act is not None and self._next_act < first:
+            first = self._next_act
+        due = self._requests.next_timer()
+        return first if due is None or first < due else due
 
     def flush(self) -> None:
         """Make durable what the pending effects acknowledge; if that fails, nothing is sent."""
@@ -297,12 +287,10 @@ class Node:
         try:
             if taken := self._server.taken:
                 self._server.taken = []
-                if self._trail:
-                    self._trail.append(entries.hold(self.clock.day(self._now), taken))
+                self._scribe.held(taken, self.clock.day(self._now))
             self._collect()
             self._store.commit()
-            if self._trail:
-                self._trail.flush()
+            self._scribe.flush()
         except (StoreError, TrailError) as error:
             self._fail(error)
 
@@ -325,10 +313,14 @@ class Node:
         for identifier, value in ended:
             if isinstance(value, StoreError):
                 self._fail(value)
-            if self._trail and isinstance(value, reading.Retrieved) and value.packets:
-                day = self.clock.day(self._now)
-                self._trail.append(entries.fetch(day, value.key, value.packets))
+            self._scribe.fetched(value, self.clock.day(self._now))
             self._events.append(Done(identifier, value))
+
+    def _sign(self, now: float) -> None:
+        """Sign the trail; raises TrailError. Nothing is signed before it is durable."""
+        self.flush()
+        if not self.storage_fault:
+            self._scribe.sign(now)
 
     def _fail(self, error: StoreError | TrailError) -> None:
         """Storage failed: whatever waits to be sent may acknowledge what was lost."""
@@ -362,7 +354,7 @@ class Node:
         if refusal := self.table.heard_from(contact, now):
             self.counts[f"not admitted: {refusal.reason}"] += 1
             for doubtful in self.table.questions(now):
-                self._work.start_unasked(_ping(doubtful), now)
+                self._work.start_unasked(operations.ping(doubtful), now)
         self._maintenance.met(contact, session.descriptor.seq, now)
         for neighbour in self.table.take_new_siblings():
             self._maintenance.greet(neighbour, now)
@@ -409,9 +401,3 @@ class Node:
             self.counts["descriptors out of date: here or there a clock may be wrong"] += 1
             raise
         return descriptor
-
-
-def _ping(contact: Contact) -> Operation[bool]:
-    """Return whether a contact is alive; its silence is noted where requests end."""
-    _, _, reply = yield [operations.Ask(contact, messages.Ping(0))]
-    return reply is not None

@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from qisguard.config import NodeConfig, ReplicaRule
 from qisguard.identity.address import unpack_host
 from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, shared_prefix, to_bytes
-from qisguard.identity.roster import Issuer, Roster
+from qisguard.identity.roster import Roster
 from qisguard.node import messages
 from qisguard.node.checks import Checks
 from qisguard.node.lookup import Filter, Lookup
@@ -48,8 +48,7 @@ class NotAsked(Enum):
 REFUSED: Final = NotAsked.REFUSED
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One request to one contact; with ``hurry`` the operation is told when it takes long.
 
     ``informants`` named the contact's address; if there are none, this node knows it by itself.
@@ -129,6 +128,12 @@ def find(
     closest = [around.known(c.id) or c for c in lookup.closest()]  # a liar may have moved it
     contacts = sorted([around.me, *closest], key=lambda c: c.id ^ target)[:count]
     return Found(contacts, lookup.hops, lookup.message_count)
+
+
+def ping(contact: Contact) -> Operation[bool]:
+    """Return whether a contact is alive; its silence is noted where requests end."""
+    _, _, reply = yield [Ask(contact, messages.Ping(0))]
+    return reply is not None
 
 
 def queries(lookup: Lookup, request: Request) -> list[Ask]:
@@ -212,10 +217,10 @@ def roster_replicas(roster: Roster, place: NodeId, count: int, per_issuer: int) 
     """Return the ``count`` roster ids closest to ``place``, at most ``per_issuer`` of an issuer."""
     taken: dict[str, int] = {}
     chosen: list[NodeId] = []
-    nodes: list[tuple[int, NodeId, Issuer]] = [(n ^ place, n, i) for n, i in roster.by_node.items()]
-    for _, identifier, issuer in sorted(nodes, key=lambda node: node[0]):
+    for identifier in sorted(roster.by_node, key=place.__xor__):
         if len(chosen) == count:
             break
+        issuer = roster.by_node[identifier]
         if taken.get(issuer.name, 0) < per_issuer:
             taken[issuer.name] = taken.get(issuer.name, 0) + 1
             chosen.append(identifier)
