@@ -14,7 +14,7 @@
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:  # names for annotations only: at run time this page depends on nothing
     import numpy as np
@@ -35,9 +35,8 @@ if TYPE_CHECKING:  # names for annotations only: at run time this page depends o
 
 
 # --- what runs -----------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send one datagram.
+class Send(NamedTuple):
+    """Send one datagram; a tuple because it is made for every one.
 
     ``source`` is set by spoofers alone: a simulated network delivers it, a real socket refuses it.
     """

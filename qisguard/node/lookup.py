@@ -65,9 +65,11 @@ class _Path:
         for contact in contacts:
             if contact in self._shared.silent:
                 continue
-            held = self._known.setdefault(contact.id, contact)  # hearsay never moves a contact
-            self._depth.setdefault(contact.id, depth)
-            if contact != held:
+            held = self._known.get(contact.id)
+            if held is None:
+                self._known[contact.id] = contact
+                self._depth[contact.id] = depth
+            elif contact != held:  # hearsay never moves a contact
                 others = self._others.setdefault(contact.id, [])
                 if contact not in others and len(others) < ADDRESSES_MAX:
                     others.append(contact)
@@ -99,13 +101,14 @@ class _Path:
         if self._ask_count >= QUERIES_MAX + QUERIES_PER_SIBLING * self._count:
             return []
         used, silent = self._shared.used, self._shared.silent
-        own = (
-            contact
-            for contact in self._known.values()
-            if contact.id in self._asked or (contact.id not in used and contact not in silent)
-        )
-        nearest = heapq.nsmallest(self._count, own, key=self._distance)
-        return [contact for contact in nearest if contact.id not in self._asked]
+        asked, target = self._asked, self._target
+        own = {
+            identifier ^ target: contact
+            for identifier, contact in self._known.items()
+            if identifier in asked or (identifier not in used and contact not in silent)
+        }
+        nearest = [own[distance] for distance in sorted(own)[: self._count]]
+        return [contact for contact in nearest if contact.id not in asked]
 
     def close(self, identifier: NodeId, contacts: Iterable[Contact] | None) -> bool:
         if identifier not in self._in_flight:

@@ -260,7 +260,9 @@ class Node:
         self._work.run(now)
         if contact := self._probing.step(now):
             ended = partial(self._probing.ended, contact)
-            self._work.start_unasked(operations.ping(contact), now, lambda alive, _: ended(alive is True))
+            self._work.start_unasked(
+                operations.ping(contact), now, lambda alive, _: ended(alive is True)
+            )
         if not self.storage_fault:
             try:
                 if self._scribe.next_timer(now) <= now:

@@ -12,7 +12,7 @@
 
 import heapq
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -20,7 +20,7 @@ from qisguard.config import NodeConfig
 from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
 from qisguard.node import messages
-from qisguard.node.messages import Reply
+from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import LATE, REFUSED, Answered, Ask, Outcome
 from qisguard.node.round_trips import RoundTrips
 from qisguard.node.routing import RoutingTable
@@ -41,9 +41,11 @@ class _Pending:
     is_over: bool = False
     peer: NodeId = field(init=False)
     address: Address = field(init=False)
+    request: Request = field(init=False)
 
     def __post_init__(self) -> None:
         self.peer, self.address = self.ask.contact.id, self.ask.contact.address
+        self.request = self.ask.request
 
 
 @dataclass(slots=True)
@@ -134,7 +136,7 @@ class Requests:
                 self._retry(number, pending, now)
         while (late := self._next_late()) is not None and late <= now:
             pending = self._hurried.popleft()
-            self.answered.append((pending.operation, (pending.peer, pending.ask.request, LATE)))
+            self.answered.append((pending.operation, (pending.peer, pending.request, LATE)))
         for is_stranger, asked in self._waited_for.items():
             while (end := self._next_end(is_stranger)) is not None and end <= now:
                 self._counts["requests not waited for"] += 1
@@ -142,13 +144,14 @@ class Requests:
 
     def next_timer(self) -> float | None:
         """Return when something is due."""
-        while self._due and not self._is_current(*self._due[0]):
-            heapq.heappop(self._due)
-        first = self._due[0][0] if self._due else None
+        due = self._due
+        while due and not self._is_current(*due[0]):
+            heapq.heappop(due)
+        first = due[0][0] if due else None
         for time in (
-            self._next_late(),
-            self._next_end(False),
-            self._next_end(True),
+            self._next_late() if self._hurried else None,
+            self._next_end(False) if self._waited_for[False] else None,
+            self._next_end(True) if self._waited_for[True] else None,
             self._sessions.next_timer(),
         ):
             if time is not None and (first is None or time < first):
@@ -217,8 +220,7 @@ class Requests:
 
     def _send(self, pending: _Pending, session: Session, now: float) -> None:
         self._number = (self._number + 1) % (1 << 32)
-        numbered = msgspec.structs.replace(pending.ask.request, number=self._number)
-        pending.ask = replace(pending.ask, request=numbered)
+        pending.request = msgspec.structs.replace(pending.request, number=self._number)
         self._lines[pending.peer].in_flight[self._number] = pending
         self._sent[self._number] = pending
         self._transmit(self._number, pending, session, now)
@@ -227,7 +229,7 @@ class Requests:
         pending.tries = min(pending.tries + 1, self._config.request_tries)
         pending.sent = now
         self._wait(number, pending, now)
-        self._sessions.send(session, messages.encode(pending.ask.request))
+        self._sessions.send(session, messages.encode(pending.request))
 
     def _wait(self, number: int, pending: _Pending, now: float) -> None:
         pending.deadline = now + self._round_trips.timeout(pending.peer, max(pending.tries, 1))
@@ -280,4 +282,4 @@ class Requests:
         """Tell the operation, once, what came of its request."""
         if not pending.is_over:
             pending.is_over = True
-            self.answered.append((pending.operation, (pending.peer, pending.ask.request, reply)))
+            self.answered.append((pending.operation, (pending.peer, pending.request, reply)))

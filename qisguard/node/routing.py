@@ -19,6 +19,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from qisguard.config import NodeConfig
 from qisguard.identity.address import Address, network_of
 from qisguard.identity.ids import ID_BITS, NodeId, shared_prefix
@@ -31,9 +33,8 @@ NEVER = float("-inf")
 """A time before all others, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """An id and the address it is said, or known, to have."""
+class Contact(msgspec.Struct, frozen=True, gc=False):
+    """An id and the address it is said, or known, to have; a struct: replies are full of them."""
 
     id: NodeId
     address: Address

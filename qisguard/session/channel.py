@@ -15,6 +15,7 @@ COUNTER_MAX = 1 << 32
 """A session is closed before a counter could repeat; nonces have room for 2^64."""
 COUNTER_REKEY = COUNTER_MAX - (1 << 26)
 """From here on a successor is wanted: 67 million datagrams are left to open it in."""
+_NONCE = struct.Struct("!IQ")
 
 
 @dataclass(slots=True)
@@ -72,4 +73,4 @@ class Session:
 
 def nonce_of(counter: int) -> bytes:
     """Return the 12-byte nonce of a counter: each key seals each counter once."""
-    return struct.pack("!IQ", 0, counter)
+    return _NONCE.pack(0, counter)

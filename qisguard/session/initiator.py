@@ -205,9 +205,10 @@ class Initiator:
 
     def next_timer(self) -> float | None:
         """Return when the next handshake is due for another try."""
-        while self._due and not self._is_armed(*self._due[0]):
-            heappop(self._due)
-        return self._due[0][0] if self._due else None
+        due = self._due
+        while due and not self._is_armed(*due[0]):
+            heappop(due)
+        return due[0][0] if due else None
 
     def handle_timer(self, now: float) -> tuple[Datagrams, list[tuple[NodeId, Address]]]:
         """Return what to send again, and who stayed silent and where."""

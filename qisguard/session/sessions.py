@@ -16,7 +16,7 @@ The whole protocol is specified in ``docs/spec/wire.md``.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 
@@ -48,15 +48,13 @@ EMPTIES_MAX = 64
 """Empty messages that are answered in one session; a successor needs a handful."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A session can be used for sending; it opened here without words of the peer."""
 
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
+class Plain(NamedTuple):
     """An authentic message from ``session.peer``; ``is_first`` when it opened the session here."""
 
     session: Session
@@ -194,7 +192,10 @@ class Sessions:
 
     def next_timer(self) -> float | None:
         """Return when the next handshake is due for another try."""
-        first, second = self._initiator.next_timer(), self._successors.next_timer()
+        first = self._initiator.next_timer()
+        if not len(self._successors):
+            return first
+        second = self._successors.next_timer()
         if first is None or second is None:
             return second if first is None else first
         return min(first, second)
