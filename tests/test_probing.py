@@ -24,7 +24,7 @@ def _table(count: int) -> tuple[RoutingTable, list[Contact]]:
     return table, contacts
 
 
-@pytest.mark.rule("N-44")
+@pytest.mark.rule("N-45")
 def test_the_silent_are_asked_first_and_then_who_was_heard_least_recently() -> None:
     table, contacts = _table(6)
     table.failed(contacts[4])
@@ -37,7 +37,7 @@ def test_the_silent_are_asked_first_and_then_who_was_heard_least_recently() -> N
     assert table.doubtful(130.0, {contacts[2]}) == contacts[0], "its ping is under way"
 
 
-@pytest.mark.rule("N-44")
+@pytest.mark.rule("N-45")
 def test_pauses_halve_with_each_silence_and_grow_slowly_with_answers() -> None:
     table, contacts = _table(6)
     probing = Probing(table, PAUSE, 0.0)
@@ -56,7 +56,7 @@ def test_pauses_halve_with_each_silence_and_grow_slowly_with_answers() -> None:
     assert probing.next_timer() == 1_000.0 + PAUSE_MIN
 
 
-@pytest.mark.rule("N-44")
+@pytest.mark.rule("N-45")
 def test_few_pings_are_under_way_at_a_time() -> None:
     table, _ = _table(20)
     probing = Probing(table, PAUSE, 0.0)
@@ -64,7 +64,7 @@ def test_few_pings_are_under_way_at_a_time() -> None:
     assert len([contact for contact in asked if contact]) == PINGS_MAX
 
 
-@pytest.mark.rule("N-44")
+@pytest.mark.rule("N-45")
 def test_the_dead_leave_a_table_though_nobody_looks_for_them() -> None:
     config = NodeConfig(k=20, refresh_interval=86_400.0)
 
