@@ -4,10 +4,14 @@ from typing import Any
 
 from qisguard.defenses.age import Age
 from qisguard.defenses.disjoint_paths import DisjointPaths
+from qisguard.defenses.distance_scan import DistanceScan
 from qisguard.defenses.issuer_trim import IssuerTrim
+from qisguard.defenses.kl_detector import KlDetector
 from qisguard.defenses.leave_one_out import LeaveOneOut
 from qisguard.defenses.one_vote import OneVote
+from qisguard.defenses.region_count import RegionCount
 from qisguard.defenses.roster import RosterRouting
+from qisguard.defenses.scan_count import ScanCount
 from qisguard.defenses.sequence import Sequence
 from qisguard.defenses.structure import Structure
 
@@ -20,4 +24,8 @@ DEFENSES: dict[str, type[Any]] = {
     "issuer_trim": IssuerTrim,
     "leave_one_out": LeaveOneOut,
     "disjoint_paths": DisjointPaths,
+    "kl_detector": KlDetector,
+    "scan_count": ScanCount,
+    "distance_scan": DistanceScan,
+    "region_count": RegionCount,
 }

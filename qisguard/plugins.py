@@ -327,6 +327,14 @@ class Watches(Protocol):
         """Return a flag, or None."""
 
 
+@runtime_checkable
+class Inspects(Protocol):
+    """A detector of ids that crowd around a key: raises a flag, never deletes."""
+
+    def inspect(self, target: "NodeId", found: Sequence["NodeId"], size: float) -> Rejected | None:
+        """Return a flag, or None; ``size`` is the number of nodes that the caller believes in."""
+
+
 # --- who tells -----------------------------------------------------------------------------------
 class Renderer(Protocol):
     """A pure function of a result folder."""
