@@ -14,6 +14,7 @@ from qisguard import __version__
 from qisguard.cli.attack import app as attack_app
 from qisguard.cli.audit import audit
 from qisguard.cli.bench import bench
+from qisguard.cli.calibrate import calibrate
 from qisguard.cli.demo import demo
 from qisguard.cli.identity import app as identity
 from qisguard.cli.net import app as net_app
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("audit")(audit)
 app.command("bench")(bench)
+app.command("calibrate")(calibrate)
 app.add_typer(identity, name="id")
 app.command("publish")(publish)
 app.command("query")(query)
