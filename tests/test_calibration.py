@@ -74,6 +74,13 @@ def test_the_same_seed_gives_the_same_calibration_and_another_seed_another() -> 
     assert calibrate(TASK).alarms != calibrate(replace(TASK, seed=2)).alarms
 
 
+def test_alarms_are_counted_on_draws_that_the_threshold_was_not_made_of() -> None:
+    result = calibrate(TASK)
+    made, fresh = (null_scores(ScanCount(0.0), TASK, stream) for stream in (0, 1))
+    assert not np.isin(made, fresh).all()
+    assert (fresh > result.threshold).sum() == result.alarms != (made > result.threshold).sum()
+
+
 def test_rounding_a_threshold_changes_no_verdict() -> None:
     result = calibrate(TASK)
     scores = null_scores(ScanCount(0.0), TASK, stream=1)

@@ -16,8 +16,10 @@ from qisguard.defenses.distance_scan import DistanceScan
 from qisguard.defenses.kl_detector import KlDetector, expected_prefixes
 from qisguard.defenses.region_count import RegionCount
 from qisguard.defenses.scan_count import ScanCount
+from qisguard.errors import ScenarioError
 from qisguard.identity.ids import ID_BITS, NodeId, shared_prefix
 from qisguard.lab.keyspace import Detector, honest_ids, view_size, with_closest
+from qisguard.lab.scenario import load_scenario, packaged
 from qisguard.plugins import Card, Inspects
 
 N, K = 25_000, 20
@@ -43,6 +45,15 @@ def test_a_detector_is_registered_under_the_id_of_its_card_and_fills_its_seam(na
     assert detector.card.id == name
     assert all(getattr(detector.card, word) for word in Card.__slots__)
     assert isinstance(detector, Inspects)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_scenario_that_would_never_ask_a_detector_refuses_it(name: str) -> None:
+    text = packaged("demo.toml").decode()
+    assert "defenses = [" in text
+    changed = text.replace("defenses = [", f'defenses = ["{name}", ', 1)
+    with pytest.raises(ScenarioError, match=f"'{name}' inspects the ids around a key"):
+        load_scenario(changed.encode())
 
 
 # --- the null distribution -----------------------------------------------------------------------
@@ -168,6 +179,13 @@ def test_a_detector_is_calm_about_honest_ids_and_flags_sybils_around_the_key(nam
     assert flag
     assert "ids crowd around the key" in flag.reason
     assert "in a network of 3000" in flag.reason
+
+
+def test_a_score_of_exactly_the_threshold_raises_no_flag() -> None:
+    found = [NodeId(i << (ID_BITS - 16)) for i in range(1, K + 1)]
+    score = float(ScanCount(0.0).scores(distances_of(NodeId(0), found), N)[0])
+    assert ScanCount(score).inspect(NodeId(0), found, N) is None
+    assert ScanCount(np.nextafter(score, 0)).inspect(NodeId(0), found, N)
 
 
 @pytest.mark.parametrize("name", ["kl_detector", "scan_count", "distance_scan"])

@@ -116,3 +116,11 @@ def test_the_distance_scan_leaves_the_attacker_fewer_places_than_the_divergence(
         for name in ("kl", "distance")
     }
     assert won["distance"] < 0.8 * won["kl"]
+
+
+def test_a_detector_that_believes_in_too_large_a_network_leaves_more_places() -> None:
+    won = [
+        sum(active_censorship(DETECTORS["distance"], N, 30, 3, 45, {}, believed=size).places)
+        for size in (N, 1.3 * N, 2.0 * N)
+    ]
+    assert won == sorted(set(won))

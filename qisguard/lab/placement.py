@@ -100,31 +100,34 @@ def active_censorship(
     budget: int,
     watchers: Mapping[str, Detector],
     places: int = 20,
+    believed: float | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Censorship:
     """Return what the attacker who knows ``detector`` wins around ``keys`` random keys.
 
     Args:
         detector: what the attacker evades.
-        n: honest nodes; detectors and attacker know this number.
+        n: honest nodes.
         keys: how many keys are attacked, each on its own.
         seed: the same seed gives the same honest ids, whatever the detector.
         budget: Sybils for each key, at most.
         watchers: detectors, by name, that look at the result.
         places: how many of the closest ids decide about a key.
+        believed: size that the detectors are told, known to the attacker; ``n`` when not given.
         progress: what ended, how many have, how many there are.
     """
     rng = np.random.default_rng([seed, n])
     widest = max(places, detector.k, *(watcher.k for watcher in watchers.values()))
-    honest = honest_ids(n, view_size(n, widest, n), keys, rng)
+    size = believed or n
+    honest = honest_ids(n, view_size(n, widest, size), keys, rng)
     won, hashes, flagged = [], [], dict.fromkeys(watchers, 0)
     for index, row in enumerate(honest):
-        placed = evade(detector, row, n, places, budget)
+        placed = evade(detector, row, size, places, budget)
         won.append(len(placed.distances))
         hashes.append(placed.hashes)
         seen = np.sort(np.append(row, placed.distances))[None]
         for name, watcher in watchers.items():
-            flagged[name] += bool(watcher.scores(seen, n)[0] > watcher.threshold)
+            flagged[name] += bool(watcher.scores(seen, size)[0] > watcher.threshold)
         progress(f"{won[-1]} places won", index + 1, keys)
     return Censorship(places, tuple(won), tuple(hashes), flagged)
 

@@ -25,7 +25,7 @@ from qisguard.lab.links import Links, read_links
 from qisguard.lab.toml import convert, parse
 from qisguard.outcomes.synthesis import SynthesisConfig
 from qisguard.outcomes.template import Template, open_template
-from qisguard.plugins import Attack, Clock, Defense, Settings, Tunes
+from qisguard.plugins import Attack, Clock, Defense, Inspects, Settings, Tunes
 from qisguard.store.store import StoreLimits
 
 ISSUERS_MAX = 500
@@ -235,6 +235,11 @@ def _check_names(scenario: Scenario) -> None:
                 near = nearest(defense, DEFENSES)
                 raise ScenarioError(
                     f"networks.{run.name}.defenses: unknown defence {defense!r}{near}"
+                )
+            if issubclass(DEFENSES[defense], Inspects):  # it would be named, and never asked
+                raise ScenarioError(
+                    f"networks.{run.name}.defenses: {defense!r} inspects the ids around a key, "
+                    "which no step of a scenario looks up"
                 )
         for defense in run.parameters:
             if defense not in run.defenses:
