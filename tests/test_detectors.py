@@ -181,6 +181,11 @@ def test_a_detector_is_calm_about_honest_ids_and_flags_sybils_around_the_key(nam
     assert "in a network of 3000" in flag.reason
 
 
+def test_an_id_that_is_told_twice_is_one_id() -> None:
+    found = [NodeId(i << (ID_BITS - 16)) for i in range(1, K + 1)]
+    assert distances_of(NodeId(0), found * 2).tolist() == distances_of(NodeId(0), found).tolist()
+
+
 def test_a_score_of_exactly_the_threshold_raises_no_flag() -> None:
     found = [NodeId(i << (ID_BITS - 16)) for i in range(1, K + 1)]
     score = float(ScanCount(0.0).scores(distances_of(NodeId(0), found), N)[0])

@@ -41,7 +41,7 @@ def test_placed_sybils_are_among_the_closest_within_budget_and_raise_no_flag(nam
         won.append(len(placed.distances))
         assert won[-1] <= min(budget, K)
         everyone = np.sort(np.append(honest, placed.distances))
-        assert set(placed.distances) <= set(everyone[:K].tolist())
+        assert max(placed.distances, default=0.0) < honest[K - won[-1]]
         score = float(detector.scores(everyone[None], N)[0])
         assert score == pytest.approx(placed.score)
         assert score <= detector.threshold or not placed.distances
@@ -66,6 +66,15 @@ def test_no_placement_of_one_more_sybil_passes(name: str) -> None:
             everyone = np.sort(np.append(honest, way))[None]
             assert small.scores(everyone, N)[0] > small.threshold
     assert len(seen) > 1
+
+
+def test_the_attacker_finds_a_sliver_between_the_region_and_the_next_honest_id() -> None:
+    """Two ids just outside the region cost nothing; a little nearer they would be counted."""
+    region = 5 / N
+    honest = np.array([0.2, 0.4, 0.6, 1.001, 1.5, 1.7, 1.9, 2.1]) * region
+    placed = evade(RegionCount(k=5, threshold=0.3), honest, N, 5, 45)
+    assert len(placed.distances) == 2
+    assert all(region <= distance < 1.001 * region for distance in placed.distances)
 
 
 def test_without_a_threshold_to_fear_every_place_is_won() -> None:

@@ -101,6 +101,14 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
     assert row.median == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_ends_of_one_look_up_s_interval_have_the_chances_that_it_says(level: float) -> None:
+    estimate = estimate_size([8e-4], K, level)
+    tail = (1 - level) / 2
+    for size, chance in ((estimate.low, tail), (estimate.size, 0.5), (estimate.high, 1 - tail)):
+        assert binom.sf(K - 1, round(size), 8e-4) == pytest.approx(chance, abs=2e-3)
+
+
 def test_sybils_beside_us_inflate_what_our_own_siblings_tell() -> None:
     assert _errors(Inflation(sybils=45))["own siblings"].median > 20
 
