@@ -10,7 +10,7 @@ Thresholds come from simulated honest networks of one seed, every other number f
 import argparse
 import math
 from collections.abc import Callable, Iterator
-from statistics import median
+from statistics import fmean, median
 
 from qisguard.defenses.kl_detector import KlDetector
 from qisguard.lab.calibration import Task, calibrate, null_scores, with_threshold
@@ -90,10 +90,12 @@ def active(options: argparse.Namespace) -> Iterator[str]:
     for wanted in (0.0057, 0.044):
         detectors = {name: at(name, wanted) for name in NAMES}
         for believed in (1.0, 1.25, 2.0):
+            fewest = [K] * options.keys
             for name, detector in detectors.items():
                 found = active_censorship(
                     detector, N, options.keys, options.seed + 3, 45, detectors, K, believed * N
                 )
+                fewest = [min(pair) for pair in zip(fewest, found.places, strict=True)]
                 flags = ", ".join(f"{n} {found.flagged_by(n).estimate:.3f}" for n in NAMES)
                 yield (
                     f"false alarms {wanted:.2%}, believed {believed} n, knows {name}: "
@@ -103,6 +105,10 @@ def active(options: argparse.Namespace) -> Iterator[str]:
                     f"all {show(found.at_least(K))}, median hashes {median(found.hashes):.2g}; "
                     f"flagged by {flags}"
                 )
+            yield (
+                f"false alarms {wanted:.2%} each, believed {believed} n, has to pass all four: "
+                f"at most {fmean(fewest):.1f} places, most {max(fewest)}"
+            )
 
 
 def believed(options: argparse.Namespace) -> Iterator[str]:
