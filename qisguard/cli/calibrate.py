@@ -11,7 +11,12 @@ from qisguard.exits import Exit
 if TYPE_CHECKING:
     from qisguard.lab.calibration import Calibration
 
-Name = Annotated[str, typer.Argument(metavar="DETECTOR", help="Such as scan_count.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="DETECTOR", help="kl_detector, scan_count, distance_scan or region_count."
+    ),
+]
 Nodes = Annotated[int, typer.Option("--n", help="Number of nodes in the network.")]
 Closest = Annotated[int, typer.Option("--k", help="How many of the closest ids count.")]
 Rate = Annotated[
