@@ -15,7 +15,7 @@ from qisguard.node import messages
 from qisguard.node.lookup import Lookup
 from qisguard.node.messages import Message
 from qisguard.node.node import Node
-from qisguard.node.operations import LATE
+from qisguard.node.operations import LATE, Found
 from qisguard.node.round_trips import SAMPLES_MIN, RoundTrips
 from qisguard.node.routing import Contact
 from tests.builders import (
@@ -197,6 +197,22 @@ def test_a_lookup_goes_on_soon_without_the_dead_and_they_stay_in_the_table_for_a
         assert dead not in nodes[0].table
 
     asyncio.run(story())
+
+
+@pytest.mark.rule("N-44")
+def test_a_node_that_stood_still_itself_gives_its_peers_time_to_be_heard() -> None:
+    node, stranger, contact = _met()
+    for _ in range(200):
+        node._requests._round_trips.answered(1)
+    assert node._requests._round_trips.patience(is_stranger=False) is not None
+    operation = node.find(NodeId(1), 0.0)
+    (request,) = _heard(node, stranger, 0.0)
+    node.handle_timer(9.0)
+    assert node.is_busy
+    stranger.say(node, messages.encode(messages.Nodes(request.number, [])), 9.5)
+    (done,) = [event for event in node.events() if event.id == operation]
+    assert isinstance(done.value, Found)
+    assert contact in done.value.contacts
 
 
 @pytest.mark.rule("N-17")

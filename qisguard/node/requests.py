@@ -23,7 +23,7 @@ from qisguard.node import messages
 from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import LATE, REFUSED, Answered, Ask, Outcome
 from qisguard.node.round_trips import RoundTrips
-from qisguard.node.routing import RoutingTable
+from qisguard.node.routing import NEVER, RoutingTable
 from qisguard.session.channel import Session
 from qisguard.session.sessions import Sessions
 
@@ -73,6 +73,7 @@ class Requests:
         self._sent: dict[int, _Pending] = {}
         self._due: list[tuple[float, int]] = []
         self._hurried: deque[_Pending] = deque()
+        self._woke = NEVER
         self._waited_for: dict[bool, deque[_Pending]] = {False: deque(), True: deque()}
         self._lines: dict[NodeId, _Line] = {}
 
@@ -126,6 +127,9 @@ class Requests:
 
     def handle_timer(self, now: float) -> None:
         """Repeat handshakes and requests that are due, or give them up."""
+        due = self.next_timer()
+        if due is not None and now - due > self._config.request_timeout_min:
+            self._woke = now  # this node itself stood still: answers may lie unread
         for peer, address in self._sessions.handle_timer(now):
             self._counts["handshakes failed"] += 1
             self._fail_waiting(peer, address, now)
@@ -170,7 +174,9 @@ class Requests:
         while asked and asked[0].is_over:
             asked.popleft()
         patience = self._round_trips.patience(is_stranger) if asked else None
-        return None if patience is None else asked[0].asked + patience
+        if patience is None:
+            return None
+        return max(asked[0].asked + patience, self._woke + self._config.request_timeout)
 
     def _is_current(self, deadline: float, number: int) -> bool:
         pending = self._sent.get(number)
