@@ -41,8 +41,10 @@ class Reference:
 
     def _table(self, node: int) -> frozenset[int]:
         known = set(self.closest(node, self.siblings + 1))
-        for depth in range(64):
-            shared = [i for i in self.ids if 64 - (i ^ node).bit_length() == depth]
+        buckets: dict[int, list[int]] = {}
+        for other in self.ids:
+            buckets.setdefault(64 - (other ^ node).bit_length(), []).append(other)
+        for depth, shared in buckets.items():
             known |= set(self._draw(node, depth, shared))
         return frozenset(known - {node})
 

@@ -30,11 +30,12 @@ def bench(name: Name, seed: Seed = 1, as_json: AsJson = False) -> None:
     if as_json:
         echo_json(report.as_json())
     else:
-        _print(report)
+        show(report)
     raise typer.Exit(report.verdict)
 
 
-def _print(report: "Report") -> None:
+def show(report: "Report") -> None:
+    """Print a table of all rows, and where they were measured."""
     from rich.console import Console
     from rich.table import Table
 

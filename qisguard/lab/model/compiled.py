@@ -4,7 +4,7 @@ Numba's cache notices a change of the file that a function is in, not of the fil
 it calls. So the code is kept in a folder named by a digest of this whole package.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -19,13 +19,13 @@ CONFIG: Any = numba.config
 """Numba sets its attributes as it loads, unseen by a type checker."""
 
 
-def _digest() -> str:
-    """Return a digest of the sources of this package."""
-    sources = (path.read_bytes() for path in sorted(HERE.glob("*.py")))
-    return sha256(b"".join(sha256(source).digest() for source in sources)).hexdigest()[:16]
+def digest_of(paths: Iterable[Path]) -> str:
+    """Return 16 hex digits that change when a file does."""
+    return sha256(b"".join(sha256(path.read_bytes()).digest() for path in paths)).hexdigest()[:16]
 
 
-FOLDER = Path(CONFIG.CACHE_DIR or HERE / "__pycache__") / f"model-{_digest()}"
+DIGEST = digest_of(sorted(HERE.glob("*.py")))
+FOLDER = Path(CONFIG.CACHE_DIR or HERE / "__pycache__") / f"model-{DIGEST}"
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
