@@ -100,6 +100,13 @@ def test_look_ups_that_miss_nodes_leave_some_keys_readable() -> None:
     assert shares[2] == 0.0
 
 
+def test_a_look_up_sees_each_kind_of_node_as_often_as_it_is_told() -> None:
+    nearby = _around(45)
+    seen = see(nearby, 0.8, 4, adversary_ratio=0.5)
+    assert seen[nearby.adversary].mean() == pytest.approx(0.5, abs=0.02)
+    assert seen[~nearby.adversary].mean() == pytest.approx(0.8, abs=0.02)
+
+
 def test_adversaries_of_the_network_itself_keep_nothing() -> None:
     network = build(2_000, 1.0, 1)
     nearby = neighbourhoods(network, KEYS, 40)

@@ -117,13 +117,16 @@ def chosen(
     return closest | (seen & inside)
 
 
-def see(nearby: Neighbourhoods, ratio: float, seed: int) -> Flags:
-    """Return whom one look-up for each key finds, (t, w): each node with probability ``ratio``.
+def see(
+    nearby: Neighbourhoods, honest_ratio: float, seed: int, *, adversary_ratio: float = 1.0
+) -> Flags:
+    """Return whom one look-up for each key finds, (t, w), each node with the given probability.
 
-    The adversary sees to it that its own nodes are found.
+    The adversary sees to it that its own nodes are found, unless ``adversary_ratio`` says other.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
-    return (rng.random(nearby.adversary.shape) < ratio) | nearby.adversary
+    ratio = np.where(nearby.adversary, adversary_ratio, honest_ratio)
+    return rng.random(nearby.adversary.shape) < ratio
 
 
 def readable(nearby: Neighbourhoods, held: Flags, read: Flags) -> Flags:
