@@ -218,3 +218,10 @@ def test_no_questions_have_no_answers() -> None:
     none = Questions(QUESTIONS.targets[:0], QUESTIONS.starts[:0])
     for ends in Ends:
         assert look_ups(ATTACKED, none, LookUpSettings(ends=ends)).success.size == 0
+
+
+def test_a_start_that_is_no_node_is_refused() -> None:
+    for starts in ([0, 2_000], [-1, 0], [0]):
+        questions = Questions(QUESTIONS.targets[:2], np.array(starts))
+        with pytest.raises(ValueError, match="starts must be 2 positions below 2000"):
+            look_ups(ATTACKED, questions, LookUpSettings())

@@ -94,10 +94,14 @@ def look_ups(
 
     Raises:
         ScenarioError: ``threads`` is out of range.
+        ValueError: a start is no node (compiled code does not check).
     """
     if not 1 <= threads <= 256:
         raise ScenarioError(f"threads = {threads}, must be 1 to 256")
     total = questions.targets.size
+    starts = questions.starts
+    if starts.shape != (total,) or (total and not 0 <= starts.min() <= starts.max() < network.size):
+        raise ValueError(f"starts must be {total} positions below {network.size}")
     result = LookUps(
         np.zeros(total, np.bool_),
         np.zeros(total, np.int16),
