@@ -225,3 +225,11 @@ def test_a_start_that_is_no_node_is_refused() -> None:
         questions = Questions(QUESTIONS.targets[:2], np.array(starts))
         with pytest.raises(ValueError, match="starts must be 2 positions below 2000"):
             look_ups(ATTACKED, questions, LookUpSettings())
+
+
+@pytest.mark.parametrize("size", range(2, 9))
+def test_everybody_is_a_sibling_where_there_are_fewer_nodes_than_siblings(size: int) -> None:
+    network = build(size, 0.0, size, siblings=30)
+    result = look_ups(network, draw_questions(network, 50, 1), LookUpSettings())
+    assert result.success.all()
+    assert not result.messages.any()
