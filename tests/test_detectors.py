@@ -18,8 +18,8 @@ from qisguard.defenses.region_count import RegionCount
 from qisguard.defenses.scan_count import ScanCount
 from qisguard.errors import ScenarioError
 from qisguard.identity.ids import ID_BITS, NodeId, shared_prefix
+from qisguard.lab.demo.scenario import load_scenario, packaged
 from qisguard.lab.keyspace import Detector, honest_ids, view_size, with_closest
-from qisguard.lab.scenario import load_scenario, packaged
 from qisguard.plugins import Card, Inspects
 
 N, K = 25_000, 20

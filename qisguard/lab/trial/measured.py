@@ -29,6 +29,9 @@ METRICS: dict[str, Metric] = {
         "ratio", "of nodes", "high", "of the honest nodes among the k closest, those returned"
     ),
     "captured": Metric("ratio", "of look-ups", "low", "returned more attackers than honest nodes"),
+    "flagged": Metric(
+        "ratio", "of look-ups", "low", "a detector called the ids around the target crowded"
+    ),
     "exposed": Metric("ratio", "of operations", "low", "an attacker saw who asked and for what"),
     "stored": Metric("ratio", "of records", "high", "was acknowledged by a replica"),
     "readable": Metric("ratio", "of records", "high", "was retrieved by an honest reader"),

@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from qisguard.lab.brakes import Brakes
 from qisguard.lab.engine import Engine
@@ -17,7 +18,7 @@ from qisguard.lab.trial.work import Operation, Plan, Work, is_found, is_read
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import Checks, memoised
 from qisguard.node.operations import Found
-from qisguard.plugins import Clock, Tells
+from qisguard.plugins import Clock, Inspects, Tells
 
 CLOCK = Clock(FIRST_DAY)
 WARM = "warm start: tables were filled from global knowledge; nothing here says how nodes join"
@@ -104,6 +105,9 @@ def _measure(
             sum(len(ids.intersection(o.nearest)) for o, ids in returned),
             sum(len(o.nearest) for o in look_ups),
         )
+        if inspectors := [d for d in ground.defenses if isinstance(d, Inspects)]:
+            flagged = sum(_is_flagged(ground, inspectors, o, f) for o, f in found)
+            ratios["flagged"] = flagged, len(look_ups)
         captured = sum(2 * len(ids & liars) > len(ids) for _, ids in returned)
         ratios["captured"] = captured, len(look_ups)
     else:
@@ -117,6 +121,15 @@ def _measure(
     values["latency_p95"] = seconds[min(int(0.95 * count), count - 1)]
     values["datagrams"] = sent / count
     return ratios, values
+
+
+def _is_flagged(
+    ground: Ground, inspectors: Sequence[Inspects], operation: Operation, found: Found
+) -> bool:
+    """Return whether a detector flags a look-up, told the true number of honest nodes."""
+    ids = [contact.id for contact in found.contacts]
+    size = float(len(ground.honest))
+    return any(detector.inspect(operation.place, ids, size) for detector in inspectors)
 
 
 def _told(tellers: list[Tells]) -> tuple[dict[str, tuple[int, int]], dict[str, float]]:
