@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from qisguard.errors import ScenarioError
 from qisguard.lab.model.lookups import Adversary, Ends, LookUps, LookUpSettings, look_ups
 from qisguard.lab.model.network import Network, Questions, build, draw_questions
+from qisguard.lab.model.shortlists import colluders_for, forget
 from qisguard.lab.model.tables import known_nearest
 from tests.model_reference import Answer, Reference
 
@@ -233,3 +234,32 @@ def test_everybody_is_a_sibling_where_there_are_fewer_nodes_than_siblings(size: 
     result = look_ups(network, draw_questions(network, 50, 1), LookUpSettings())
     assert result.success.all()
     assert not result.messages.any()
+
+
+def test_a_path_gives_up_after_as_many_silent_nodes_as_the_nodes_path_does() -> None:
+    network = build(600, 0.98, 3, k=200, siblings=400)
+    questions = draw_questions(network, 4, 4)
+    result = look_ups(network, questions, LookUpSettings(1, 1, 1, Ends.CLOSEST))
+    reference = Reference(network)
+    for index, (target, start) in enumerate(zip(questions.targets, questions.starts, strict=True)):
+        own = int(network.ids[start])
+        expected = reference.find_closest(int(target), own, 1, 1, 1, Adversary.DROP)
+        assert result.messages[index] == expected.messages
+    assert result.messages.max() > 30
+
+
+def test_what_is_forgotten_is_far_and_was_not_asked() -> None:
+    known, distance = np.arange(6, dtype=np.int32), np.arange(6, dtype=np.uint64)
+    state, hops = np.array([0, 0, 0, 2, 0, 1], np.int16), np.arange(6, dtype=np.int16)
+    assert forget(2, 6, known, distance, state, hops) == 4
+    assert known[:4].tolist() == distance[:4].tolist() == hops[:4].tolist() == [0, 1, 3, 5]
+    assert state[:4].tolist() == [0, 0, 2, 1]
+
+
+def test_colluders_name_only_those_nearer_than_themselves() -> None:
+    network = build(50, 1.0, 1)
+    target = network.ids[20] ^ np.uint64(1)
+    by_distance = sorted(range(50), key=lambda i: int(network.ids[i] ^ target))
+    circle, out = np.array(by_distance[:8], np.int32), np.empty(8, np.int32)
+    size = colluders_for(network.arrays, by_distance[3], target, circle, 8, out)
+    assert out[:size].tolist() == by_distance[:3]

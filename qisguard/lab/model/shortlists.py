@@ -167,6 +167,15 @@ def find_closest(
             state[path, place] = NEW
             depth[path, place] = 0
             sizes[path] += 1
+            if sizes[path] > contacts_max:
+                sizes[path] = forget(
+                    4 * count,
+                    sizes[path],
+                    known[path],
+                    distance[path],
+                    state[path],
+                    depth[path],
+                )
         message_count = 0
         is_done = False
         while not is_done:
