@@ -75,11 +75,12 @@ def reproduce(tell: Tell, quick: bool) -> Findings:
             "Sybils are placed nearer to the key than the closest honest node. The writer and "
             "the reader look up on their own, and see each honest node around the key with the "
             "given probability.",
-            "With complete look-ups censorship is a step: 20 Sybils own all 20 places, 15 leave 5. On "
-            "the live network it is gradual. That honest nodes are missed does not explain it (see "
-            "the rows with less than 100 % seen). A reader of the live network stops when the three "
-            "closest nodes that it knows have answered, so it may never ask the honest replicas "
-            "behind 15 Sybils; that is a guess, and not measured here: our node asks all replicas.",
+            "With complete look-ups censorship is a step: 20 Sybils own all 20 places, 15 leave "
+            "5. On the live network it is gradual. That honest nodes are missed does not "
+            "explain it (see the rows with less than 100 % seen). A reader of the live network "
+            "stops when the three closest nodes that it knows have answered, so it may never "
+            "ask the honest replicas behind 15 Sybils; that is a guess, and not measured here: "
+            "our node asks all replicas.",
         ],
         is_quick=quick,
         seconds=time.perf_counter() - started,

@@ -10,10 +10,12 @@ Every result names the engine that made it.
 
 from collections.abc import Callable
 from hashlib import sha256
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
 
+from qisguard.errors import ScenarioError
 from qisguard.lab.scenario.loading import Loaded, load_scenario
 from qisguard.lab.trial.arms import Arm
 from qisguard.lab.trial.measured import Measured
@@ -56,6 +58,8 @@ def _virtual(loaded: Loaded, arm: Arm, seed: int) -> Measured:
 
 
 def _model(loaded: Loaded, arm: Arm, seed: int) -> Measured:
+    if find_spec("numba") is None:
+        raise ScenarioError("engine = 'model': needs numba; type: pip install 'qisguard[lab]'")
     from qisguard.lab.trial.arrays import run_model
 
     return run_model(loaded, arm, seed)
