@@ -152,6 +152,7 @@ class World:
     """What the card lets an attacker know: everything that a participant could learn.
 
     ``budget`` is how many identities it may have, ``places`` whose look-ups and records it attacks,
+    ``keys`` the similarity keys that lie there, where records do (the index tells them to anybody),
     ``members`` the honest nodes and where they live.
     """
 
@@ -160,6 +161,7 @@ class World:
     budget: int
     config: "NodeConfig"
     places: tuple["NodeId", ...] = ()
+    keys: tuple[bytes, ...] = ()
     members: tuple["Contact", ...] = ()
     question: Question | None = None
 

@@ -49,7 +49,12 @@ def crowd_identity(number: int) -> Identity:
 
 
 def crowd_packet(
-    key: bytes, case: int, day: int, author: int = 0, network: Network | None = None
+    key: bytes,
+    case: int,
+    day: int,
+    author: int = 0,
+    network: Network | None = None,
+    seq: int = 1,
 ) -> OutcomePacket:
     """Return a small signed packet under ``key``, of a crowd's network unless told otherwise."""
     pair = KeyPair.from_seed(random.Random(f"crowd author {author}").randbytes(32))
@@ -59,7 +64,7 @@ def crowd_packet(
         key=key,
         case=case.to_bytes(16, "big"),
         author=pair.public,
-        seq=1,
+        seq=seq,
         day=day,
         exp=day + 1_000,
         arm="A",

@@ -228,6 +228,7 @@ def _check_ranges(scenario: Scenario) -> None:
         ("churn.period", scenario.churn.period, 1, 1e7),
         ("workload.operations", scenario.workload.operations, 1, 10_000_000),
         ("workload.pause", scenario.workload.pause, 0, 1e6),
+        ("workload.versions", scenario.workload.versions, 1, 100),
         ("attack.identities", attack.identities, 0, 1_000_000),
         ("attack.share", attack.share, 0, 0.95),
         ("attack.hosts", attack.hosts, 0, 1_000_000),

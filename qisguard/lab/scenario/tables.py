@@ -45,16 +45,19 @@ class WorkloadTable(_Table, frozen=True):
     """What honest nodes do while they are measured.
 
     ``find``: look-ups of random ids. ``records``: one packet is published under each of
-    ``operations`` keys, and afterwards retrieved by somebody else. ``idle``: nothing.
+    ``operations`` keys, and afterwards retrieved by somebody else. ``providers``: the same, but it
+    is asked who provides the key. ``idle``: nothing. ``versions`` of each packet are published, one
+    after the other: readers should get the last.
     ``targets``: one random id for each operation, or always ``one``, the place under attack.
     ``pause`` is the time between the starts of two operations, in seconds; 0 lets each wait for the
     one before.
     """
 
-    kind: Literal["find", "records", "idle"] = "find"
+    kind: Literal["find", "records", "providers", "idle"] = "find"
     operations: int = 20
     targets: Literal["random", "one"] = "random"
     pause: float = 0.0
+    versions: int = 1
 
 
 class AttackTable(_Table, frozen=True):

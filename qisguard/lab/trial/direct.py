@@ -2,6 +2,7 @@
 
 import random
 import time
+from typing import Any
 
 from qisguard.errors import ScenarioError
 from qisguard.lab.scenario.loading import Loaded
@@ -19,6 +20,7 @@ def run_direct(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     started, cpu = time.perf_counter(), time.process_time()
     ratios: dict[str, tuple[int, int]] = {}
     values: dict[str, float] = {}
+    times: dict[str, float] = {}
     if arm.has_attack:
         people = gather(loaded, seed, is_live=False)
         world = World(
@@ -29,9 +31,7 @@ def run_direct(loaded: Loaded, arm: Arm, seed: int) -> Measured:
         )
         rng = random.Random(f"attack {seed}")
         for metric, counted in attack.compute(world, arm.has_defenses, rng).items():
-            if METRICS[metric].kind == "ratio":
-                ratios[metric] = counted  # type: ignore[assignment]
-            else:
-                values[metric] = counted  # type: ignore[assignment]
+            kinds: dict[str, Any] = {"ratio": ratios, "value": values, "time": times}
+            kinds[METRICS[metric].kind][metric] = counted
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    return Measured(ratios, values, seal("", ratios, values), [], seconds, cpu)
+    return Measured(ratios, values, seal("", ratios, values), [], seconds, cpu, times)

@@ -16,13 +16,22 @@ from qisguard.lab.engine import Engine
 from qisguard.lab.scenario.loading import Loaded
 from qisguard.lab.trial.arms import Arm
 from qisguard.lab.trial.people import FIRST_DAY, Addresses, People
-from qisguard.lab.trial.watching import Seen, Watched
+from qisguard.lab.trial.watching import Echoes, Seen, Watched
 from qisguard.lab.warm import warm_start
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
-from qisguard.plugins import Behaviour, Defense, Endpoint, MakeEndpoint, Recruit, Tells, World
+from qisguard.plugins import (
+    Behaviour,
+    Defense,
+    Endpoint,
+    MakeEndpoint,
+    Overhears,
+    Recruit,
+    Tells,
+    World,
+)
 from qisguard.store.memory import MemoryStore
-from qisguard.store.store import StoreLimits
+from qisguard.store.store import Store, StoreLimits
 
 BOOTSTRAPS = 3
 """Everybody joins through the first honest nodes."""
@@ -40,11 +49,14 @@ class Ground:
     config: NodeConfig
     defenses: list[Defense]
     places: tuple[NodeId, ...]
+    keys: tuple[bytes, ...]
     checks: Checks
     honest: list[Node] = field(default_factory=list)
     liars: list[Node] = field(default_factory=list)
     tellers: list[Tells] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
+    stores: dict[NodeId, Store] = field(default_factory=dict)
+    echoes: Echoes | None = None
 
     def __post_init__(self) -> None:
         table = self.loaded.scenario.attack
@@ -130,6 +142,7 @@ class Ground:
         node.bootstraps[:] = [o.me for o in self.honest[:BOOTSTRAPS] if o is not node]
 
     def _make(self, identity: Identity, host: str, behaviour: Behaviour | None = None) -> Node:
+        store = self.stores[identity.id] = MemoryStore(StoreLimits.of(self.config))
         draw = os.urandom if self.is_live else random.Random(f"{self.seed} {identity.id}").randbytes
 
         def make(address: Address) -> Node:
@@ -140,7 +153,7 @@ class Ground:
                 self.config,
                 clock=self.engine.clock,
                 draw=draw,
-                store=MemoryStore(StoreLimits.of(self.config)),
+                store=store,
                 roster=self.people.roster,
                 defenses=self.defenses,
                 behaviour=behaviour,
@@ -159,6 +172,7 @@ class Ground:
             budget=self.loaded.attackers,
             config=self.config,
             places=self.places,
+            keys=self.keys,
             members=tuple(node.me for node in self.honest),
         )
 
@@ -193,7 +207,12 @@ class Ground:
             endpoint = speaks(address)
             if isinstance(endpoint, Tells):
                 self.tellers.append(endpoint)
+            listens.append(isinstance(endpoint, Overhears))
             return endpoint
 
+        listens: list[bool] = []
         self.engine.let_speak(make, self._addresses.attacker(self._attackers))
         self._attackers += 1
+        if any(listens) and self.echoes is None:
+            self.echoes = Echoes({node.me.address: node for node in self.honest})
+            self.engine.let_speak(lambda address: self.echoes or Echoes({}))

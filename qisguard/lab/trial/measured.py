@@ -1,7 +1,8 @@
 """What one trial measured, and what every metric means.
 
-A *ratio* is counted: successes of tries. A *value* is one number for a whole trial. Intervals come
-later, over seeds; a trial alone has none.
+A *ratio* is counted: successes of tries. A *value* is one number for a whole trial. A *time* is a
+value that was measured with a clock of this machine: no replay repeats it. Intervals come later,
+over seeds; a trial alone has none.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import msgspec
 class Metric:
     """One metric: ``better`` is the direction that honest people want."""
 
-    kind: Literal["ratio", "value"]
+    kind: Literal["ratio", "value", "time"]
     unit: str
     better: Literal["high", "low"]
     doc: str
@@ -35,6 +36,54 @@ METRICS: dict[str, Metric] = {
     "exposed": Metric("ratio", "of operations", "low", "an attacker saw who asked and for what"),
     "stored": Metric("ratio", "of records", "high", "was acknowledged by a replica"),
     "readable": Metric("ratio", "of records", "high", "was retrieved by an honest reader"),
+    "stale_read": Metric(
+        "ratio", "of records", "low", "an old version was retrieved, and the current one was not"
+    ),
+    "false_read": Metric(
+        "ratio",
+        "of packets",
+        "low",
+        "of all that readers were given, what no honest node published",
+    ),
+    "false_accepted": Metric(
+        "ratio", "of false items", "low", "taken by an honest node that was offered them"
+    ),
+    "packets_kept": Metric(
+        "ratio", "of replicas", "high", "honest replicas of a published packet that hold it"
+    ),
+    "records_kept": Metric(
+        "ratio", "of replicas", "high", "honest replicas that hold the record of the one publisher"
+    ),
+    "provider_found": Metric(
+        "ratio", "of records", "high", "the publisher was among the providers that were found"
+    ),
+    "provider_first": Metric(
+        "ratio", "of records", "high", "the publisher was among the first ten providers found"
+    ),
+    "provider_false": Metric(
+        "ratio",
+        "of providers",
+        "low",
+        "of all that readers were given, those that are no honest node",
+    ),
+    "evidence_found": Metric(
+        "ratio",
+        "of cases",
+        "high",
+        "two versions of one number exist, and one honest store has both",
+    ),
+    "replays_accepted": Metric(
+        "ratio", "of datagrams", "low", "arrived at an honest node again, and were not dropped"
+    ),
+    "flood_served": Metric(
+        "ratio", "of requests", "low", "of those of a flood, what honest nodes worked for"
+    ),
+    "keys_identified": Metric(
+        "ratio", "of queries", "low", "whose similarity key the attacker named"
+    ),
+    "identities_accepted": Metric(
+        "ratio", "of identities", "low", "that would be let in without the work they should cost"
+    ),
     "table_bad": Metric(
         "ratio", "of contacts", "low", "of all entries in honest tables, those of attackers"
     ),
@@ -46,6 +95,18 @@ METRICS: dict[str, Metric] = {
     "latency_p50": Metric("value", "seconds", "low", "median duration of an operation"),
     "latency_p95": Metric("value", "seconds", "low", "95th percentile of the duration"),
     "datagrams": Metric("value", "datagrams", "low", "sent by everybody, for each operation"),
+    "store_max": Metric(
+        "value", "items", "low", "records and packets in the honest store that holds the most"
+    ),
+    "amplification": Metric(
+        "value", "bytes per byte", "low", "reached the victim for each byte that the attacker sent"
+    ),
+    "attack_datagrams": Metric("value", "datagrams", "low", "sent by attackers that are no nodes"),
+    "keys_per_id": Metric("value", "key pairs", "high", "tried for one identity in a wanted place"),
+    "seconds_per_id": Metric("time", "seconds", "high", "of one core, for one such identity"),
+    "ids_per_second": Metric("time", "per second", "low", "identities let in, of one core"),
+    "keys_per_second": Metric("time", "per second", "low", "similarity keys tried, of one core"),
+    "seconds_to_identify": Metric("time", "seconds", "high", "until all queries had been compared"),
 }
 """What the laboratory can measure. An attack may add counts of its own, see ``plugins``."""
 
@@ -55,7 +116,7 @@ class Measured(msgspec.Struct, frozen=True):
 
     ``ratios``: successes and tries by metric. ``values``: one number by metric; a metric that could
     not be measured is absent. ``digest`` covers everything that is deterministic, so that a replay
-    can be compared; ``seconds`` and ``cpu_seconds`` are not.
+    can be compared; ``seconds``, ``cpu_seconds`` and ``times``, by metric, are not.
     """
 
     ratios: dict[str, tuple[int, int]]
@@ -64,6 +125,7 @@ class Measured(msgspec.Struct, frozen=True):
     notes: list[str]
     seconds: float
     cpu_seconds: float
+    times: dict[str, float] = {}
 
 
 def seal(events: str, ratios: dict[str, tuple[int, int]], values: dict[str, float]) -> str:

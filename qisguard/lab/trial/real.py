@@ -12,9 +12,11 @@ from qisguard.lab.live import LiveEngine
 from qisguard.lab.scenario.loading import Loaded
 from qisguard.lab.trial.arms import Arm
 from qisguard.lab.trial.ground import Ground
+from qisguard.lab.trial.holdings import holdings
 from qisguard.lab.trial.measured import METRICS, Measured, seal
 from qisguard.lab.trial.people import FIRST_DAY, gather
-from qisguard.lab.trial.work import Operation, Plan, Work, is_found, is_read
+from qisguard.lab.trial.reads import reads
+from qisguard.lab.trial.work import Operation, Plan, Work, is_found
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import Checks, memoised
 from qisguard.node.operations import Found
@@ -44,7 +46,7 @@ async def _run(loaded: Loaded, arm: Arm, seed: int, engine: Engine, checks: Chec
     started, cpu = time.perf_counter(), time.process_time()
     people = gather(loaded, seed, engine.name == "live")
     table = loaded.scenario.workload
-    plan = Plan.of(seed, table.kind, table.operations, table.targets, people.network)
+    plan = Plan.of(seed, table, people.network)
     defenses = loaded.defenses(arm, people.roster)
     ground = Ground(
         loaded,
@@ -55,6 +57,7 @@ async def _run(loaded: Loaded, arm: Arm, seed: int, engine: Engine, checks: Chec
         loaded.settings(arm, defenses),
         defenses,
         plan.places,
+        plan.keys,
         checks,
     )
     try:
@@ -72,6 +75,9 @@ async def _run(loaded: Loaded, arm: Arm, seed: int, engine: Engine, checks: Chec
         ratios, values = _measure(ground, operations, sent)
         if plan.packets:
             ratios["stored"] = kept, len(plan.packets)
+            ratios |= reads(operations, plan, work.publishers, people)
+            held, sizes = holdings(ground, plan, work.publishers)
+            ratios, values = ratios | held, values | sizes
     finally:
         engine.close()
     digest = ""
@@ -89,6 +95,9 @@ def _measure(
     ratios, values = _told(ground.tellers)
     liars = {node.me.id for node in ground.liars}
     honest = ground.honest
+    if ground.echoes is not None:
+        ground.echoes.settle()
+        ratios["replays_accepted"] = ground.echoes.taken, ground.echoes.arrived
     entries = [contact.id for node in honest for contact in node.table]
     siblings = [contact.id for node in honest for contact in node.table.siblings]
     ratios["table_bad"] = sum(i in liars for i in entries), len(entries)
@@ -110,8 +119,6 @@ def _measure(
             ratios["flagged"] = flagged, len(look_ups)
         captured = sum(2 * len(ids & liars) > len(ids) for _, ids in returned)
         ratios["captured"] = captured, len(look_ups)
-    else:
-        ratios["readable"] = sum(map(is_read, operations)), count
     ratios["exposed"] = sum((o.asker, o.place) in ground.seen.pairs for o in operations), count
     if found:
         values["hops"] = statistics.fmean(f.hops for _, f in found)

@@ -10,13 +10,13 @@ from qisguard.identity.ids import NodeId, placement
 from qisguard.identity.network import Network
 from qisguard.lab.crowd import crowd_packet
 from qisguard.lab.engine import Handle
+from qisguard.lab.scenario.tables import WorkloadTable
 from qisguard.lab.trial.ground import Ground
 from qisguard.lab.trial.people import FIRST_DAY
 from qisguard.lab.warm import nearest
 from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from qisguard.node.publishing import Published
-from qisguard.node.reading import Retrieved
 from qisguard.outcomes.packet import OutcomePacket
 
 END_MAX = 3_600.0
@@ -40,33 +40,37 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """All operations of one trial, and how many records were acknowledged of those published."""
-
-    operations: list[Operation]
-    published: int
-    acknowledged: int
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be asked in a trial, by operation: it follows from scenario and seed alone."""
+    """What will be asked in a trial, by operation: it follows from scenario and seed alone.
+
+    ``packets`` are published last; the ``older`` versions of them before, oldest first.
+    """
 
     places: tuple[NodeId, ...]
     packets: tuple[OutcomePacket, ...]
+    older: tuple[tuple[OutcomePacket, ...], ...] = ()
 
     @classmethod
-    def of(cls, seed: int, kind: str, operations: int, targets: str, network: Network) -> "Plan":
+    def of(cls, seed: int, table: WorkloadTable, network: Network) -> "Plan":
         """Return the plan of one seed."""
         rng = random.Random(f"work {seed}")
-        count = 1 if targets == "one" else operations
-        if kind == "records":
+        count = 1 if table.targets == "one" else table.operations
+        if table.kind in ("records", "providers"):
             keys = [rng.randbytes(32) for _ in range(count)]
-            packets = tuple(
-                crowd_packet(key, i, FIRST_DAY, network=network) for i, key in enumerate(keys)
+            *older, packets = (
+                tuple(
+                    crowd_packet(key, i, FIRST_DAY, network=network, seq=seq)
+                    for i, key in enumerate(keys)
+                )
+                for seq in range(1, table.versions + 1)
             )
-            return cls(tuple(placement(key) for key in keys), packets)
+            return cls(tuple(placement(key) for key in keys), packets, tuple(older))
         return cls(tuple(NodeId(rng.getrandbits(256)) for _ in range(count)), ())
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """Return the similarity keys of the records, by operation."""
+        return tuple(packet.key for packet in self.packets)
 
 
 class Work:
@@ -79,6 +83,8 @@ class Work:
         self._rng = random.Random(f"askers {ground.seed}")
         self._churn = random.Random(f"churn {ground.seed}")
         self._next_change = math.inf
+        self.publishers: dict[NodeId, Node] = {}
+        """Who published what lies at a place."""
         table = ground.loaded.scenario.churn
         if table.replaced_ratio:
             self._rate = -math.log(1 - table.replaced_ratio) * len(ground.honest) / table.period
@@ -88,10 +94,14 @@ class Work:
         """Publish the plan's records, each through some honest node; return how many were kept."""
         engine, kept = self._ground.engine, 0
         rng = random.Random(f"publishers {self._ground.seed}")
-        for packet in self._plan.packets:
-            node = rng.choice(self._ground.honest)
-            (result,) = await engine.finish(engine.act(node, partial(node.publish, [packet])))
-            kept += isinstance(result, Published) and result.acknowledged > 0
+        for version in (*self._plan.older, self._plan.packets):
+            kept = 0
+            for place, packet in zip(self._plan.places, version, strict=False):
+                if place not in self.publishers:
+                    self.publishers[place] = rng.choice(self._ground.honest)
+                node = self.publishers[place]
+                (result,) = await engine.finish(engine.act(node, partial(node.publish, [packet])))
+                kept += isinstance(result, Published) and result.acknowledged > 0
         return kept
 
     async def ask(self) -> list[Operation]:
@@ -124,6 +134,8 @@ class Work:
     ) -> Callable[[float], Sequence[int]]:
         if packet is None:
             return lambda now: [node.find(place, now)]
+        if self._table.kind == "providers":
+            return lambda now: [node.providers(place, now)]
         return lambda now: node.retrieve([packet.key], now)
 
     def _operation(
@@ -154,9 +166,3 @@ def is_found(operation: Operation) -> bool:
     if not isinstance(found, Found) or not operation.nearest:
         return False
     return operation.nearest[0] in {contact.id for contact in found.contacts}
-
-
-def is_read(operation: Operation) -> bool:
-    """Return whether a reader got the record that was published."""
-    result, packet = operation.result, operation.packet
-    return isinstance(result, Retrieved) and packet is not None and packet.digest in result.packets
