@@ -49,10 +49,16 @@ METRICS: dict[str, Metric] = {
         "ratio", "of false items", "low", "taken by an honest node that was offered them"
     ),
     "packets_kept": Metric(
-        "ratio", "of replicas", "high", "honest replicas of a published packet that hold it"
+        "ratio",
+        "of replicas",
+        "high",
+        "the honest nodes closest to a packet, that hold it",
     ),
     "records_kept": Metric(
-        "ratio", "of replicas", "high", "honest replicas that hold the record of the one publisher"
+        "ratio",
+        "of replicas",
+        "high",
+        "the honest nodes closest to a key, with its publisher's record",
     ),
     "provider_found": Metric(
         "ratio", "of records", "high", "the publisher was among the providers that were found"

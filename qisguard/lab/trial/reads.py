@@ -34,7 +34,9 @@ def _of_packets(operations: Sequence[Operation], plan: Plan) -> dict[str, tuple[
         stale += not is_current and not older.isdisjoint(result.packets)
         false += len(set(result.packets) - true)
         given += len(result.packets)
-    ratios = {"readable": (current, len(operations)), "false_read": (false, given)}
+    ratios = {"readable": (current, len(operations))}
+    if given:
+        ratios["false_read"] = false, given
     if older:
         ratios["stale_read"] = stale, len(operations)
     return ratios
@@ -55,8 +57,7 @@ def _of_providers(
         false += sum(provider not in honest for provider in providers)
         given += len(providers)
     count = len(operations)
-    return {
-        "provider_found": (found, count),
-        "provider_first": (first, count),
-        "provider_false": (false, given),
-    }
+    ratios = {"provider_found": (found, count), "provider_first": (first, count)}
+    if given:
+        ratios["provider_false"] = false, given
+    return ratios

@@ -59,7 +59,7 @@ class Echoes:
         """Look at a datagram that is about to arrive."""
         self.settle()
         node = self._nodes.get(to)
-        if node is None or data[0] not in (AUTH, SEALED):
+        if node is None or not data or data[0] not in (AUTH, SEALED):
             return
         name = (to, sha256(data).digest())
         if name not in self._heard:
