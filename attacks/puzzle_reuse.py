@@ -5,16 +5,17 @@ S/Kademlia 4.1 asks for an X such that ``H(id XOR X)`` has c2 leading zero bits.
 identity, and the millionth, cost one XOR. Our form hashes network, epoch, id and X side by side;
 an X that serves one id serves another with probability 2^-c2, which is what guessing gets.
 
-This is a demonstration, not an entry of ``ATTACKS``: those recruit identities and give them a
-behaviour in a running network, and no network here accepts the published form, so there would be
-nothing to recruit into. It measures what the form alone decides: ``reused`` of ``tried``.
+No network here accepts the published form, so there is nothing to recruit into: it runs on
+``direct`` and measures what the form alone decides, ``reused`` of ``tried``.
 """
 
-from collections.abc import Callable, Sequence
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from qisguard.identity.ids import ID_SIZE, NodeId, from_bytes, to_bytes
+from qisguard.identity.ids import ID_SIZE, NodeId, from_bytes, node_id, to_bytes
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import (
     SOLUTION_SIZE,
@@ -23,7 +24,7 @@ from qisguard.identity.puzzle import (
     leading_zero_bits,
     solve_dynamic,
 )
-from qisguard.plugins import Card
+from qisguard.plugins import Card, Counted, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,13 @@ class Reuse:
 
 @dataclass(frozen=True, slots=True)
 class PuzzleReuse:
-    """Solve the dynamic puzzle once, and offer that solution for everybody else."""
+    """Solve the dynamic puzzle once, and offer that solution for ``identities`` others."""
+
+    identities: int = 1_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.identities <= 10_000_000:
+            raise ValueError(f"identities = {self.identities}, must be 1 to 10000000")
 
     card = Card(
         id="puzzle_reuse",
@@ -53,6 +60,20 @@ class PuzzleReuse:
         seen="X of different identities differ by the XOR of their ids",
         limits="the published form only; bound to id, network and epoch, a solution serves one id",
     )
+
+    def compute(self, world: World, defended: bool, rng: random.Random) -> Mapping[str, Counted]:
+        """Return who was served by the one solution, and how many a second; ours if defended."""
+        ids = [node_id(rng.randbytes(32)) for _ in range(self.identities + 1)]
+        began = time.process_time()
+        if defended:
+            reuse = self.against_ours(world.network, ids, rng.randbytes)
+        else:
+            reuse = self.against_published(world.network.c2, ids[1:], rng.randbytes)
+        seconds = max(time.process_time() - began, 1e-9)
+        return {
+            "identities_accepted": (reuse.reused, reuse.tried),
+            "ids_per_second": reuse.reused / seconds,
+        }
 
     def against_published(self, bits: int, identities: Sequence[NodeId], draw: Draw) -> Reuse:
         """Return how many identities one hash of ``bits`` serves under ``H(id XOR X)``."""

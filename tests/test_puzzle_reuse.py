@@ -3,7 +3,6 @@
 import pytest
 from msgspec.structs import replace
 
-from qisguard.attacks import ATTACKS
 from qisguard.attacks.puzzle_reuse import PuzzleReuse, Reuse, find_good, published_bits
 from qisguard.identity.ids import NodeId, node_id
 from qisguard.identity.puzzle import PuzzleForm
@@ -43,7 +42,3 @@ def test_what_is_reused_is_one_hash() -> None:
 def test_a_ratio_of_nothing_is_nothing() -> None:
     assert Reuse(0, 0).ratio == 0.0
     assert Reuse(4, 1).ratio == 0.25
-
-
-def test_the_demonstration_is_not_offered_as_an_attack_on_a_network() -> None:
-    assert PuzzleReuse.card.id not in ATTACKS

@@ -1,0 +1,59 @@
+"""Grinding for a place: how many key pairs until enough ids are among the nearest to a key."""
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from heapq import nsmallest
+
+from qisguard.identity.ids import NodeId, node_id
+from qisguard.identity.keys import KeyPair
+from qisguard.identity.puzzle import static_bits
+from qisguard.plugins import Card, Counted, World
+
+
+@dataclass(frozen=True, slots=True)
+class IdGrinding:
+    """Tries key pairs until ``wanted`` ids are among the nearest to a place.
+
+    Nearer, that is, than the ``among``-th of ``nodes`` honest ones. The network's static puzzle
+    counts in the defended arm only.
+    """
+
+    nodes: int = 50
+    among: int = 20
+    wanted: int = 20
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.nodes <= 1_000_000:
+            raise ValueError(f"nodes = {self.nodes}, must be 1 to 1000000")
+        if not 1 <= self.among <= self.nodes:
+            raise ValueError(f"among = {self.among}, must be 1 to nodes = {self.nodes}")
+        if not 1 <= self.wanted <= 1_000:
+            raise ValueError(f"wanted = {self.wanted}, must be 1 to 1000")
+
+    card = Card(
+        id="id_grinding",
+        family="Sybil",
+        summary="tries key pairs until the ids are nearer to one key than the honest replicas",
+        capability="one core; the place of a key, and how many nodes there are",
+        breaks="the price of a place (keys_per_id, seconds_per_id)",
+        source="Sridhar et al., NDSS 2024, figure 9; Baumgart and Mies, 2007, section 4.1",
+        seen="young ids that share more bits with a key than chance gives",
+        limits="2^c1 is a factor, not a wall: a roster is what makes chosen ids worthless",
+    )
+
+    def compute(self, world: World, defended: bool, rng: random.Random) -> Mapping[str, Counted]:
+        """Return tries and seconds for each id found."""
+        bits = world.network.c1 if defended else 0
+        place = rng.getrandbits(256)
+        honest = [rng.getrandbits(256) for _ in range(self.nodes)]
+        limit = nsmallest(self.among, (identifier ^ place for identifier in honest))[-1]
+        tries = found = 0
+        began = time.process_time()
+        while found < self.wanted:
+            tries += 1
+            identifier: NodeId = node_id(KeyPair.from_seed(rng.randbytes(32)).public)
+            found += identifier ^ place < limit and static_bits(identifier) >= bits
+        seconds = time.process_time() - began
+        return {"keys_per_id": tries / found, "seconds_per_id": seconds / found}
