@@ -3,6 +3,7 @@
 from typing import Any
 
 from qisguard.defenses.age import Age
+from qisguard.defenses.bound_puzzle import BoundPuzzle
 from qisguard.defenses.disjoint_paths import DisjointPaths
 from qisguard.defenses.distance_scan import DistanceScan
 from qisguard.defenses.issuer_trim import IssuerTrim
@@ -10,9 +11,20 @@ from qisguard.defenses.kl_detector import KlDetector
 from qisguard.defenses.leave_one_out import LeaveOneOut
 from qisguard.defenses.one_vote import OneVote
 from qisguard.defenses.region_count import RegionCount
+from qisguard.defenses.hearsay_limits import HearsayLimits
+from qisguard.defenses.hello_budget import HelloBudget
+from qisguard.defenses.issuer_trim import IssuerTrim
+from qisguard.defenses.keyed_keys import KeyedKeys
+from qisguard.defenses.leave_one_out import LeaveOneOut
+from qisguard.defenses.one_vote import OneVote
+from qisguard.defenses.quick_repair import QuickRepair
+from qisguard.defenses.record_caps import RecordCaps
+from qisguard.defenses.replication import Replication
+from qisguard.defenses.request_budgets import RequestBudgets
 from qisguard.defenses.roster import RosterRouting
 from qisguard.defenses.scan_count import ScanCount
 from qisguard.defenses.sequence import Sequence
+from qisguard.defenses.static_puzzle import StaticPuzzle
 from qisguard.defenses.structure import Structure
 
 DEFENSES: dict[str, type[Any]] = {
@@ -28,4 +40,13 @@ DEFENSES: dict[str, type[Any]] = {
     "scan_count": ScanCount,
     "distance_scan": DistanceScan,
     "region_count": RegionCount,
+    "static_puzzle": StaticPuzzle,
+    "request_budgets": RequestBudgets,
+    "replication": Replication,
+    "record_caps": RecordCaps,
+    "quick_repair": QuickRepair,
+    "keyed_keys": KeyedKeys,
+    "hello_budget": HelloBudget,
+    "hearsay_limits": HearsayLimits,
+    "bound_puzzle": BoundPuzzle,
 }
