@@ -16,10 +16,10 @@ from qisguard.defenses.hello_budget import HelloBudget
 from qisguard.defenses.issuer_trim import IssuerTrim
 from qisguard.defenses.keyed_keys import KeyedKeys
 from qisguard.defenses.leave_one_out import LeaveOneOut
+from qisguard.defenses.more_replicas import MoreReplicas
 from qisguard.defenses.one_vote import OneVote
 from qisguard.defenses.quick_repair import QuickRepair
 from qisguard.defenses.record_caps import RecordCaps
-from qisguard.defenses.replication import Replication
 from qisguard.defenses.request_budgets import RequestBudgets
 from qisguard.defenses.roster import RosterRouting
 from qisguard.defenses.scan_count import ScanCount
@@ -42,7 +42,7 @@ DEFENSES: dict[str, type[Any]] = {
     "region_count": RegionCount,
     "static_puzzle": StaticPuzzle,
     "request_budgets": RequestBudgets,
-    "replication": Replication,
+    "more_replicas": MoreReplicas,
     "record_caps": RecordCaps,
     "quick_repair": QuickRepair,
     "keyed_keys": KeyedKeys,
