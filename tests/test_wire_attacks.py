@@ -12,6 +12,8 @@ from qisguard.config import NodeConfig
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import NodeId, placement
 from qisguard.lab.identities import Mine
+from qisguard.lab.scenario.loading import packaged
+from qisguard.lab.trial.engines import Job, run_job
 from qisguard.lab.trial.watching import Echoes
 from qisguard.node import messages
 from qisguard.plugins import World
@@ -124,6 +126,14 @@ def test_more_paths_show_a_look_up_to_more_watchers() -> None:
     eight = ratio("query-exposure", "defended", "exposed", **point)
     assert 0.1 < one < eight
     assert eight > 0.7
+
+
+@pytest.mark.parametrize("name", ["replay", "provider-spam-packets", "malformed", "hello-flood"])
+def test_an_attack_replays_from_its_seed(name: str) -> None:
+    point = {"network.nodes": 15, "workload.operations": 2}
+    first, again = (run_job(Job(packaged(name), point, "attacked", 5)) for _ in range(2))
+    assert first.digest == again.digest
+    assert first.ratios == again.ratios
 
 
 # --- what attackers may have ---------------------------------------------------------------------
