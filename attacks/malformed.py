@@ -87,6 +87,7 @@ class Malformed:
         if not 0.001 <= self.per_second <= 1e6:
             raise ValueError(f"per_second = {self.per_second}, must be 0.001 to 1000000")
 
+    spoofs = True
     card = Card(
         id="malformed",
         family="malformed input",

@@ -73,6 +73,7 @@ class Replay:
         if not 1 <= self.most <= 1_000_000:
             raise ValueError(f"most = {self.most}, must be 1 to 1000000")
 
+    spoofs = True
     card = Card(
         id="replay",
         family="replay",

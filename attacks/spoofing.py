@@ -29,6 +29,7 @@ class Amplification:
         if not 0.001 <= self.per_second <= 1e6:
             raise ValueError(f"per_second = {self.per_second}, must be 0.001 to 1000000")
 
+    spoofs = True
     card = Card(
         id="amplification",
         family="reflection",
@@ -77,6 +78,7 @@ class HelloFlood:
         if not 0 <= self.victims <= 10_000:
             raise ValueError(f"victims = {self.victims}, must be 0 to 10000")
 
+    spoofs = True
     card = Card(
         id="hello_flood",
         family="flooding",

@@ -223,6 +223,15 @@ class Overhears(Protocol):
         """Take a copy of one datagram under way."""
 
 
+@runtime_checkable
+class Spoofs(Protocol):
+    """An attack that sends with false sources or overhears: only a simulated network lets it."""
+
+    @property
+    def spoofs(self) -> bool:
+        """Return whether it does."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayAttack:
     """What the array engine needs to know of an attack on look-ups.

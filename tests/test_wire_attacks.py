@@ -9,10 +9,11 @@ from qisguard.attacks import ATTACKS
 from qisguard.attacks.client import Asks, Client, carried, taken
 from qisguard.attacks.malformed import alter
 from qisguard.config import NodeConfig
+from qisguard.errors import ScenarioError
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import NodeId, placement
 from qisguard.lab.identities import Mine
-from qisguard.lab.scenario.loading import packaged
+from qisguard.lab.scenario.loading import load_scenario, packaged
 from qisguard.lab.trial.engines import Job, run_job
 from qisguard.lab.trial.watching import Echoes
 from qisguard.node import messages
@@ -134,6 +135,12 @@ def test_an_attack_replays_from_its_seed(name: str) -> None:
     first, again = (run_job(Job(packaged(name), point, "attacked", 5)) for _ in range(2))
     assert first.digest == again.digest
     assert first.ratios == again.ratios
+
+
+@pytest.mark.parametrize("name", ["amplification", "hello-flood", "replay", "malformed"])
+def test_what_no_real_socket_would_send_is_not_measured_on_sockets(name: str) -> None:
+    with pytest.raises(ScenarioError, match="needs a simulated network, use 'virtual'"):
+        load_scenario(packaged(name), {"engine": "live"})
 
 
 # --- what attackers may have ---------------------------------------------------------------------

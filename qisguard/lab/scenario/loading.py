@@ -32,7 +32,7 @@ from qisguard.lab.toml import convert, parse
 from qisguard.lab.trial.arms import Arm, arms_of
 from qisguard.lab.trial.measured import METRICS
 from qisguard.outcomes.synthesis import SynthesisConfig
-from qisguard.plugins import ArrayForm, Attack, Computes, Defense, Settings, Tunes
+from qisguard.plugins import ArrayForm, Attack, Computes, Defense, Settings, Spoofs, Tunes
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 """What scenarios are called: their names become names of files."""
@@ -209,6 +209,8 @@ def _check_engine(scenario: Scenario, attack: Attack) -> None:
         raise ScenarioError(f"engine = 'direct': {name} attacks networks, run it on 'virtual'")
     if engine != "direct" and not hasattr(attack, "recruit"):
         raise ScenarioError(f"engine = {engine!r}: {name} attacks no network, run it on 'direct'")
+    if engine == "live" and isinstance(attack, Spoofs) and attack.spoofs:
+        raise ScenarioError(f"engine = 'live': {name} needs a simulated network, use 'virtual'")
     if engine == "live" and (scenario.churn.replaced_ratio or scenario.network.links):
         what = "churn" if scenario.churn.replaced_ratio else "network.links"
         raise ScenarioError(f"engine = 'live': {what} needs a simulated network, use 'virtual'")
