@@ -27,19 +27,15 @@ LIFETIME = 3_600
 class ProviderSpam:
     """Every identity announces itself under every key, with ``packets_each`` packets there.
 
-    ``per_second`` Stores are sent by each identity; ``authors`` keys of its own sign the packets,
-    0 for a new one each.
+    ``per_second`` Stores are sent by each identity; every packet has an author key of its own.
     """
 
     packets_each: int = 0
-    authors: int = 0
     per_second: float = 100.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.packets_each <= 100_000:
             raise ValueError(f"packets_each = {self.packets_each}, must be 0 to 100000")
-        if not 0 <= self.authors <= 100_000:
-            raise ValueError(f"authors = {self.authors}, must be 0 to 100000")
         if not 0.001 <= self.per_second <= 100_000:
             raise ValueError(f"per_second = {self.per_second}, must be 0.001 to 100000")
 
@@ -66,16 +62,12 @@ class ProviderSpam:
     def _asks(
         self, world: World, identity: Identity, rng: random.Random
     ) -> Iterator[tuple[float, Contact, Request]]:
-        authors = [KeyPair.from_seed(rng.randbytes(32)) for _ in range(self.authors)]
         count = 0
         for key in world.keys:
             place = placement(key)
             record = sign_record(place, identity.key, LIFETIME, 1, world.network.id).data
             replicas = nearest(world, place, world.config.replica_count)
-            packets = [
-                invented(world, key, authors[i % len(authors)] if authors else None, rng).data
-                for i in range(self.packets_each)
-            ]
+            packets = [invented(world, key, None, rng).data for _ in range(self.packets_each)]
             batches = [packets[at : at + 2] for at in range(0, len(packets), 2)] or [[]]
             for batch in batches:
                 for contact in replicas:
@@ -89,7 +81,6 @@ def invented(
     author: KeyPair | None,
     rng: random.Random,
     case: bytes | None = None,
-    seq: int = 1,
     network: bytes | None = None,
 ) -> OutcomePacket:
     """Return a well-signed packet about a case that does not exist."""
@@ -100,7 +91,7 @@ def invented(
         key=key,
         case=case or rng.randbytes(16),
         author=author.public,
-        seq=seq,
+        seq=1,
         day=world.today,
         exp=world.today + 1_000,
         arm=rng.choice("AB"),
