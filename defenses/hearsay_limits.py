@@ -7,11 +7,14 @@ from qisguard.plugins import Card, Settings
 
 @dataclass(frozen=True, slots=True)
 class HearsayLimits:
-    """Knocks ``per_second`` at one network that proved nothing, ``burst`` at once."""
+    """Knocks where one informant says, at one network that proved nothing, ``burst`` times at once.
+
+    After that it knocks ``per_second``, and ``per_network`` on the word of all together.
+    """
 
     per_second: float = 0.5
     burst: float = 4.0
-    handshakes: int = 4
+    per_network: float = 2.0
 
     card = Card(
         id="hearsay_limits",
@@ -19,7 +22,7 @@ class HearsayLimits:
         summary="bounds the Hellos to one network that proved no id",
         capability="liars that name a victim's address under invented ids",
         breaks="reflection by hearsay",
-        source="design, section 3 (Sessions); node settings hearsay_*",
+        source="docs/decisions/0013: who names an address answers for it",
         seen="'not connected: hearsay hellos to one network'",
         limits="each node has its own bound, and they add up; honest newcomers of one /24 wait",
     )
@@ -30,6 +33,6 @@ class HearsayLimits:
             settings.node,
             hearsay_hellos_per_second=self.per_second,
             hearsay_hellos_burst=self.burst,
-            handshakes_per_address_max=self.handshakes,
+            hearsay_hellos_per_network=self.per_network,
         )
         return replace(settings, node=node)
