@@ -93,11 +93,10 @@ def test_old_versions_are_read_where_all_of_few_replicas_lie() -> None:
 
 
 def test_two_bodies_of_one_number_are_found_out_when_replicas_compare() -> None:
-    point = {"network__nodes": 40, "workload__operations": 6}
-    assert ratio("equivocation", "attacked", "false_accepted", **point) == 1.0
-    assert ratio("equivocation", "attacked", "evidence_found", **point) == 0.0
-    assert ratio("equivocation", "defended", "evidence_found", **point) == 1.0
-    assert "evidence_found" not in trial("equivocation", "clean", **point).ratios
+    assert ratio("equivocation", "attacked", "false_accepted") == 1.0
+    assert ratio("equivocation", "attacked", "evidence_found") == 0.0
+    assert ratio("equivocation", "defended", "evidence_found") == 1.0
+    assert "evidence_found" not in trial("equivocation", "clean").ratios
 
 
 @pytest.mark.parametrize(
