@@ -46,10 +46,13 @@ def paired_difference(
     if concordance > 0:  # Newcombe's continuity correction, only towards independence
         concordance = max(concordance - size / 2, 0.0)
     phi = concordance / math.sqrt(margins) if margins else 0.0
-    below, above = (
-        _cross(a.estimate - a.low, b.high - b.estimate, phi),
-        _cross(a.high - a.estimate, b.estimate - b.low, phi),
-    )
+    return square_and_add(a, b, phi)
+
+
+def square_and_add(a: Interval, b: Interval, phi: float) -> Interval:
+    """Return ``a - b`` with an interval made of theirs; ``phi`` is the estimates' correlation."""
+    below = _cross(a.estimate - a.low, b.high - b.estimate, phi)
+    above = _cross(a.high - a.estimate, b.estimate - b.low, phi)
     difference = a.estimate - b.estimate
     return Interval(difference, difference - below, difference + above)
 
