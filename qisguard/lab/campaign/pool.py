@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 DEPTH = 2
 """Trials that a process holds: the next one is there when one ends."""
-DEATHS_MAX = 5
-"""Processes that may die one after the other without a single trial ended in between."""
+STILLBORN_MAX = 3
+"""Processes in a row that may die before they are ready; one that dies later fails its trial."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -44,6 +44,7 @@ def _serve(pipe: Any, private: str, threads: int, run: "Trial | None") -> None:
     from qisguard.lab.campaign.workers import attempt
     from qisguard.lab.trial.engines import run_job
 
+    pipe.send(None)  # ready
     while True:
         try:
             key, job = pipe.recv()
@@ -64,6 +65,7 @@ class _Process:
     def __init__(self, context: Any, private: str, threads: int, run: "Trial | None") -> None:
         self.pipe, theirs = context.Pipe()
         self.held: deque[tuple[str, Job]] = deque()
+        self.is_ready = False
         arguments = (theirs, private, threads, run)
         self.process = context.Process(target=_serve, args=arguments, daemon=True)
         self.process.start()
@@ -78,7 +80,7 @@ class Pool:
         self._private = tempfile.TemporaryDirectory(prefix="qisguard-")
         self._threads = max(1, (os.cpu_count() or 1) // count)
         self._run = run
-        self._deaths = 0
+        self._stillborn = 0
         self._ended: list[Ended] = []
         self._processes: list[_Process] = []
         try:
@@ -141,9 +143,12 @@ class Pool:
         try:
             while one.pipe.poll():
                 ended = one.pipe.recv()
-                one.held.popleft()
-                self._ended.append(ended)
-                self._deaths = 0
+                if ended is None:
+                    one.is_ready = True
+                    self._stillborn = 0
+                else:
+                    one.held.popleft()
+                    self._ended.append(ended)
         except (EOFError, OSError):  # it died, see above
             return
 
@@ -152,18 +157,21 @@ class Pool:
         from qisguard.lab.campaign.workers import Ended
 
         self._receive(one)  # what it answered before it died
-        self._deaths += 1
         one.process.join()
         one.pipe.close()
-        how = _how(one.process.exitcode)
         self._processes.remove(one)
-        if self._deaths > DEATHS_MAX:
-            raise ServiceError(f"workers: {self._deaths} died one after the other, the last {how}")
-        self._processes.append(self._start())
-        if one.held:
+        how = _how(one.process.exitcode)
+        if not one.is_ready:
+            self._stillborn += 1
+            if self._stillborn >= STILLBORN_MAX:
+                raise ServiceError(
+                    f"workers: {self._stillborn} in a row died while they started, {how}"
+                )
+        elif one.held:
             key, _ = one.held.popleft()
             text = f"the worker died, {how}"
             self._ended.append(Ended(key, None, text, True, str(one.process.pid)))
+        self._processes.append(self._start())
         for key, job in one.held:
             self.send(key, job)
 
