@@ -134,4 +134,4 @@ def wait_for(condition: Callable[[], bool], patience: float = 60.0) -> None:
     end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.01)
+        time.sleep(0.05)

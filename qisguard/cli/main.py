@@ -96,12 +96,12 @@ def main() -> None:
 def _command() -> str:
     """Return the command that was typed, for the hint."""
     words = sys.argv[1:]
-    for command in app.registered_commands:
-        if command.name in words:
-            return f"{command.name} "
-    for group in app.registered_groups:
-        if group.name in words and group.typer_instance:
-            inner = {command.name for command in group.typer_instance.registered_commands}
-            second = next((f"{word} " for word in words if word in inner), "")
-            return f"{group.name} {second}"
+    for word in words:
+        if any(command.name == word for command in app.registered_commands):
+            return f"{word} "
+        for group in app.registered_groups:
+            if group.name == word and group.typer_instance:
+                inner = {command.name for command in group.typer_instance.registered_commands}
+                second = next((f"{name} " for name in words if name in inner), "")
+                return f"{word} {second}"
     return ""

@@ -1,20 +1,22 @@
 """Intervals over seeds: what is measured in one network is not independent, so seeds are drawn.
 
-- A ratio: the hull of Wilson's interval over all tries and of a cluster bootstrap over seeds. The
-  bootstrap knows that tries of one network agree; Wilson's knows that "always" in a few tries is
-  not "always", where a bootstrap has no width.
-- A value: a bootstrap of its mean over seeds.
-- A difference of two arms over the seeds that both have: a bootstrap of pairs; for ratios the hull
+- A ratio: the hull of Wilson's interval over all tries, of a cluster bootstrap over seeds, and of
+  Student's t over seeds. The last two know that tries of one network agree; Wilson's knows that
+  "always" in a few tries is not "always", where the others have no width.
+- A value: the hull of a bootstrap of its mean over seeds and of Student's t.
+- A difference of two arms over the seeds that both have: the same of pairs; for ratios the hull
   with Newcombe's square-and-add of the two Wilson intervals (1998, method 10), whose correlation
   is that of the seeds.
 
-The bootstrap's percentiles are expanded for few seeds (Hesterberg, The American Statistician 2015,
-section 4.4): as a percentile interval it would be too narrow by the factor between Student's t and
-the normal quantile, and by sqrt(n / (n - 1)). ``benchmarks/coverage.py`` counts how often intervals
-contain the truth.
+A percentile bootstrap of few seeds never leaves what they span, and is too narrow: its tails are
+expanded by the factor between Student's t and the normal quantile, and by sqrt(n / (n - 1))
+(Hesterberg, The American Statistician 2015, section 4.4); for 3 to 5 seeds even that is not enough,
+which is what Student's t is there for. ``benchmarks/interval_coverage.py`` counts how often each
+contains the truth.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -43,8 +45,19 @@ class Counts:
     def __len__(self) -> int:
         return len(self.hits)
 
-    def ratio(self) -> Interval:
-        """Return Wilson's interval over all tries."""
+    @property
+    def estimate(self) -> float:
+        """Return the ratio of all tries."""
+        return float(self.hits.sum() / self.tries.sum())
+
+    @property
+    def influence(self) -> Floats:
+        """Return by how much each seed pulls the estimate, times n: (n,) float64, sum 0."""
+        pull: Floats = self.hits - self.estimate * self.tries
+        return pull / float(self.tries.mean())
+
+    def wilson(self) -> Interval:
+        """Return Wilson's interval over all tries, as if they were independent."""
         return wilson(int(self.hits.sum()), int(self.tries.sum()))
 
 
@@ -56,6 +69,16 @@ class Values:
 
     def __len__(self) -> int:
         return len(self.each)
+
+    @property
+    def estimate(self) -> float:
+        """Return the mean."""
+        return float(self.each.mean())
+
+    @property
+    def influence(self) -> Floats:
+        """Return by how much each seed pulls the mean, times n: (n,) float64, sum 0."""
+        return self.each - self.estimate
 
 
 Series = Counts | Values
@@ -73,25 +96,20 @@ class Resampler:
 
     def interval(self, series: Series) -> Interval:
         """Return the interval of one arm; needs one seed."""
-        again = self._again([series])[0]
+        found = _over_seeds(series.estimate, self._again([series])[0], series.influence)
         if isinstance(series, Values):
-            return _expanded(float(series.each.mean()), again, len(series))
-        whole = series.ratio()
-        return _hull(whole, _expanded(whole.estimate, again, len(series)))
+            return found
+        return _hull(series.wilson(), _within(found, 0.0))
 
     def difference(self, first: Series, second: Series) -> Interval:
         """Return the interval of ``first - second``, whose seeds are the same, one by one."""
         again = self._again([first, second])
-        drawn = again[0] - again[1]
+        pulls = first.influence - second.influence
+        found = _over_seeds(first.estimate - second.estimate, again[0] - again[1], pulls)
         if isinstance(first, Counts) and isinstance(second, Counts):
-            one, two = first.ratio(), second.ratio()
-            estimate = one.estimate - two.estimate
-            phi = _correlation(first.hits / first.tries, second.hits / second.tries)
-            return _hull(square_and_add(one, two, phi), _expanded(estimate, drawn, len(first)))
-        if isinstance(first, Values) and isinstance(second, Values):
-            estimate = float(first.each.mean() - second.each.mean())
-            return _expanded(estimate, drawn, len(first))
-        raise TypeError("difference: a ratio and a value")
+            phi = _correlation(first.influence, second.influence)
+            return _hull(square_and_add(first.wilson(), second.wilson(), phi), _within(found, -1.0))
+        return found
 
     def _again(self, series: Sequence[Series]) -> list[Floats]:
         """Return each statistic in every repeat: (REPEATS,) float64 for each."""
@@ -126,15 +144,21 @@ class Resampler:
             yield counted.reshape(count, size).astype(np.float64)
 
 
-def _expanded(estimate: float, again: Floats, size: int) -> Interval:
-    """Return the percentile interval of draws, as wide as so few seeds ask for."""
+def _over_seeds(estimate: float, again: Floats, influence: Floats) -> Interval:
+    """Return the hull of the bootstrap's interval and Student's; one seed gives no width."""
+    size = len(influence)
     if size < 2:
         return Interval(estimate, estimate, estimate)
-    tail = (1 - LEVEL) / 2
-    wide = float(student.ppf(1 - tail, size - 1)) * float(np.sqrt(size / (size - 1)))
-    tail = float(norm.cdf(-wide))
-    low, high = np.quantile(again, [tail, 1 - tail])
-    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+    quantile = float(student.ppf((1 + LEVEL) / 2, size - 1))
+    error = quantile * float(influence.std(ddof=1)) / math.sqrt(size)
+    tail = float(norm.cdf(-quantile * math.sqrt(size / (size - 1))))
+    low, high = (float(x) for x in np.quantile(again, [tail, 1 - tail]))
+    return Interval(estimate, min(low, estimate - error), max(high, estimate + error))
+
+
+def _within(found: Interval, least: float) -> Interval:
+    """Return an interval of ratios without what no ratio can be."""
+    return Interval(found.estimate, max(found.low, least), min(found.high, 1.0))
 
 
 def _hull(one: Interval, other: Interval) -> Interval:
