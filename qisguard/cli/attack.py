@@ -43,7 +43,10 @@ FailOn = Annotated[
     list[str] | None,
     typer.Option(metavar="GATE", help="One more gate, such as 'defended.success >= 0.95'."),
 ]
-Count = Annotated[int | None, typer.Option(min=1, help="Processes; one for each core.")]
+Count = Annotated[
+    int | None,
+    typer.Option(min=1, envvar="QISGUARD_WORKERS", help="Processes; one for each core."),
+]
 Scheduler = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask cluster instead.")
 ]

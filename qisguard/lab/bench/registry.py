@@ -21,7 +21,17 @@ def _model(seed: int, tell: Tell) -> Sequence[Row]:
     return measure(seed, tell)
 
 
+def _campaign(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.campaign.bench import measure
+
+    return measure(seed, tell)
+
+
 BENCHES = {
+    "campaign": Bench(
+        "Campaigns: two processes beside one, what the ledger costs, a cluster beside processes",
+        _campaign,
+    ),
     "model": Bench(
         "The array engine: speed, memory, and the figure of S/Kademlia against published numbers",
         _model,

@@ -48,13 +48,18 @@ def _run_rounds(
     if not _want_more(plan, ledger):  # a finished run needs nobody
         return
     with closing(make_workers()) as workers:
-        driver = _Driver(plan, ledger, workers, progress)
-        try:
-            driver.run()
-            while _want_more(plan, ledger):
-                driver.run()
-        finally:
-            driver.settle()
+        drive(plan, ledger, workers, progress)
+        while _want_more(plan, ledger):
+            drive(plan, ledger, workers, progress)
+
+
+def drive(plan: Plan, ledger: Ledger, workers: Workers, progress: Progress) -> None:
+    """Run everything that is pending; what ended is written down however this ends."""
+    driver = _Driver(plan, ledger, workers, progress)
+    try:
+        driver.run()
+    finally:
+        driver.settle()
 
 
 def conclude(folder: RunFolder, ledger: Ledger) -> Summary:
