@@ -302,12 +302,17 @@ def _start(
 def _work(folder: "RunFolder", workers: "Callable[[], Workers]", as_json: bool) -> None:
     """Run what is left, write what people read, print it, and exit with the verdict."""
     from qisguard.cli.progress import Progress
+    from qisguard.errors import ServiceError
     from qisguard.lab.campaign.drive import work
     from qisguard.reports.campaign import markdown, text
 
     with Progress(f"attack {folder.run.name}") as progress:
         try:
             summary = work(folder, workers, progress.update)
+        except ServiceError as error:  # nobody is there to run trials
+            typer.echo(f"{error.code} {error}", err=True)
+            typer.echo(f"to go on: qisguard attack resume {folder.path}", err=True)
+            raise typer.Exit(Exit.NOT_MEASURED) from None
         except BaseException:
             typer.echo(f"to go on: qisguard attack resume {folder.path}", err=True)
             raise

@@ -66,8 +66,9 @@ class Progress:
         now = time.monotonic()
         if now - self._last >= LINE_PERIOD:
             self._last = now
-            left = (now - self._start) / done * (total - done) if done else float("nan")
-            self._print(f"{done} of {total}, {what}, about {left:.0f} s left")
+            left = (now - self._start) / done * (total - done) if done else None
+            about = "" if left is None else f", about {left:.0f} s left"
+            self._print(f"{done} of {total}, {what}{about}")
 
     def tell(self, what: str) -> None:
         """Show how uncounted work stands; without a terminal, now and then."""

@@ -77,6 +77,8 @@ class Cluster:
             return []
         while not self._done.empty():
             ready.append(self._done.get())
+        if self._client.status == "closed":  # its futures are not lost by fault of a trial
+            raise ServiceError(f"--scheduler {self._address}: the scheduler is gone")
         names = {future.key: key for key, future in self._held.items()}
         for future in ready:
             key = names.get(future.key)
@@ -87,6 +89,8 @@ class Cluster:
 
     def close(self) -> None:
         """See ``Workers``; what a thread is busy with goes on there, and nobody waits for it."""
+        if self._client.status == "closed":
+            return
         for future in self._held.values():
             future.cancel(force=True)
         self._client.close(timeout=1)

@@ -48,6 +48,7 @@ def _run_rounds(
     if not _want_more(plan, ledger):  # a finished run needs nobody
         return
     with closing(make_workers()) as workers:
+        results.warm_up()  # while they start
         drive(plan, ledger, workers, progress)
         while _want_more(plan, ledger):
             drive(plan, ledger, workers, progress)

@@ -32,6 +32,16 @@ def check_installed() -> None:
         ) from None
 
 
+def warm_up() -> None:
+    """Let pyarrow load what it loads at first use (pandas, where there is one): a second of work.
+
+    An interrupted campaign has no time for that.
+    """
+    import pyarrow as pa
+
+    pa.array([0])
+
+
 def write_results(path: Path, plan: Plan, done: Iterable[Done]) -> int:
     """Write the table of all trials; return how many rows it has."""
     import pyarrow.parquet as pq
