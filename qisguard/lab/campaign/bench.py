@@ -25,7 +25,7 @@ from qisguard.lab.trial.engines import Job
 from qisguard.lab.trial.measured import Measured, seal
 
 SECONDS = 0.05
-TRIALS = 160
+TRIALS = 80
 REPEATS = 5
 
 

@@ -1,6 +1,7 @@
 """What can be run: every attack, every packaged scenario, and what is told about them."""
 
 from dataclasses import asdict
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ def read(name: str) -> bytes:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of scenario files."""
     found = msgspec.json.schema(Scenario)
+    for one in found["$defs"].values():
+        one["description"] = cleandoc(one["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "qisguard scenario",

@@ -24,8 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtrit
 
 from qisguard.lab.statistics import Interval, square_and_add, wilson
 
@@ -149,9 +148,9 @@ def _over_seeds(estimate: float, again: Floats, influence: Floats) -> Interval:
     size = len(influence)
     if size < 2:
         return Interval(estimate, estimate, estimate)
-    quantile = float(student.ppf((1 + LEVEL) / 2, size - 1))
+    quantile = float(stdtrit(size - 1, (1 + LEVEL) / 2))
     error = quantile * float(influence.std(ddof=1)) / math.sqrt(size)
-    tail = float(norm.cdf(-quantile * math.sqrt(size / (size - 1))))
+    tail = float(ndtr(-quantile * math.sqrt(size / (size - 1))))
     low, high = (float(x) for x in np.quantile(again, [tail, 1 - tail]))
     return Interval(estimate, min(low, estimate - error), max(high, estimate + error))
 
