@@ -68,8 +68,11 @@ def test_a_second_result_of_a_trial_changes_nothing(tmp_path: Path) -> None:
     with _open(tmp_path) as ledger:
         ledger.add(ENTRIES[:1])
         ledger.turn([_done("key 0")], 0, 0.0)
+        other = toss(Job(b"", {}, "attacked", 2))
+        ledger.turn([Ended("key 0", other, "", False, "w")], 0, 0.0)
         ledger.turn([_failed("key 0", again=False)], 0, 0.0)
         assert ledger.counts() == Counts(0, 0, 1, 0)
+        assert [done.measured for done in ledger.results()] == [MEASURED]
 
 
 def test_a_trial_that_the_machine_failed_is_tried_again_and_a_wrong_one_is_not(
