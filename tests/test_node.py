@@ -335,6 +335,18 @@ def test_an_older_record_is_refused() -> None:
         assert _ask(node, stranger, messages.Store(1, record.data, [])) == expected
 
 
+@pytest.mark.rule("N-29")
+def test_packets_that_come_with_an_older_record_are_taken() -> None:
+    """A replica that hands over while it publishes has a newer record there already."""
+    node, stranger = _met()
+    newer, older = (make_record(stranger.identity, seq=seq).data for seq in (2, 1))
+    assert _ask(node, stranger, messages.Store(1, newer, [])) == messages.Stored(1, [])
+    late = messages.Store(2, older, [make_packet(0, 0).data])
+    assert _ask(node, stranger, late) == messages.Stored(2, [""])
+    place = placement(make_key(0))
+    assert node._store.records(place, b"", 9, 0) == [newer]
+
+
 @pytest.mark.rule("N-27")
 @pytest.mark.parametrize(
     ("data", "reason"),

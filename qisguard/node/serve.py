@@ -20,7 +20,7 @@ from qisguard.node.routing import RoutingTable
 from qisguard.plugins import Accepts
 from qisguard.session.wire import PLAINTEXT_SIZE_MAX
 from qisguard.store.record import index_place, open_index, open_record, provider_of
-from qisguard.store.store import Store
+from qisguard.store.store import OLDER_RECORD, Store
 
 PACKETS_ROOM = PLAINTEXT_SIZE_MAX - 16
 DAYS_AHEAD_MAX = 1
@@ -173,8 +173,10 @@ class Server:
             return messages.Refused(number, reason)
         if not self.is_replica(record.place):
             return messages.Refused(number, NOT_A_REPLICA)
-        if refusal := self._store.put_record(record, group, int(now)):
+        refusal = self._store.put_record(record, group, int(now))
+        if refusal and not (refusal.reason == OLDER_RECORD.reason and request.packets):
             return messages.Refused(number, refusal.reason)
+        # an older record: its provider handed over while it published; packets stand by themselves
         reasons = [self._take_packet(data, record.place, now) for data in request.packets]
         for reason in reasons:
             self._counts[f"packet refused: {reason}" if reason else "packets taken"] += 1
