@@ -98,7 +98,7 @@ class NodeConfig:
     request_timeout_min: float = _setting(
         0.25, "lookup", "seconds", 0.001, 60, "shortest wait, however fast peers have been"
     )
-    request_tries: int = _setting(8, "lookup", "tries", 1, 16, "how often a request is sent")
+    request_tries: int = _setting(10, "lookup", "tries", 1, 16, "how often a request is sent")
     requests_per_peer_max: int = _setting(
         16, "lookup", "requests", 1, 1_024, "requests in flight to one peer; others wait"
     )

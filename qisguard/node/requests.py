@@ -22,7 +22,7 @@ from qisguard.identity.ids import NodeId
 from qisguard.node import messages
 from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import LATE, REFUSED, Answered, Ask, Outcome
-from qisguard.node.round_trips import RoundTrips
+from qisguard.node.round_trips import RENEWAL_TRIES, RoundTrips
 from qisguard.node.routing import NEVER, RoutingTable
 from qisguard.session.channel import Session
 from qisguard.session.sessions import Sessions
@@ -74,6 +74,7 @@ class Requests:
         self._due: list[tuple[float, int]] = []
         self._hurried: deque[_Pending] = deque()
         self._woke = NEVER
+        self._renewal_tries = min(RENEWAL_TRIES, config.request_tries // 2)
         self._waited_for: dict[bool, deque[_Pending]] = {False: deque(), True: deque()}
         self._lines: dict[NodeId, _Line] = {}
 
@@ -102,7 +103,7 @@ class Requests:
         if line := self._lines.get(session.peer):
             line.sought.clear()
             for number, pending in line.in_flight.items():
-                if pending.tries > self._config.request_tries // 2:
+                if pending.tries > self._renewal_tries:
                     self._transmit(number, pending, session, now)
         self._advance(session.peer, now)
 
@@ -253,7 +254,7 @@ class Requests:
         self._counts["requests repeated"] += 1
         if session:
             self._transmit(number, pending, session, now)
-            if pending.tries == self._config.request_tries // 2 + 1:
+            if pending.tries == self._renewal_tries + 1:
                 self._sessions.connect(session.peer, session.address, now, proven=True)
             return
         line = self._lines[pending.peer]

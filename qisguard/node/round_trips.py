@@ -24,6 +24,8 @@ ANSWERS_MAX = 128
 CHANCE = 0.001
 """How likely it may be that a look-up gives up a living peer, as far as losses are even."""
 TRIES_MIN = 3
+RENEWAL_TRIES = 4
+"""After so many tries, or half of all, a new session is sought: the peer may have restarted."""
 STRANGER_FACTOR = 2.0
 """A peer without a session has to answer twice as often: handshake and request."""
 
@@ -60,7 +62,7 @@ class RoundTrips:
         self._usual = config.request_timeout
         self._answers = DOUBT
         self._repeated_ratio = 0.5
-        self._patience: float | None = None
+        self._tries_waited_for = config.request_tries
         self._peers: OrderedDict[NodeId, _Estimate] = OrderedDict()
 
     def add(self, peer: NodeId, sample: float) -> None:
@@ -81,13 +83,21 @@ class RoundTrips:
         """Take note that a request was answered after so many tries."""
         self._answers = min(self._answers + 1, ANSWERS_MAX)
         self._repeated_ratio += ((tries > 1) - self._repeated_ratio) / self._answers
-        self._patience = self._seconds_of_all_tries()
+        self._tries_waited_for = self._tries_until_doubt()
 
     def patience(self, is_stranger: bool) -> float | None:
-        """Return how long a look-up waits for an answer, or None for as long as it is sought."""
-        if self._patience is None:
+        """Return how long a look-up waits for an answer, or None for as long as it is sought.
+
+        A session may have died with a restart of the peer, so there must be time for a new one.
+        """
+        tries = self._tries_waited_for
+        if tries >= self._config.request_tries:
             return None
-        return self._patience * (STRANGER_FACTOR if is_stranger else 1.0)
+        if not is_stranger:
+            tries = max(tries, RENEWAL_TRIES + 1)
+        seconds = sum(self._after(self._usual, count + 1) for count in range(tries))
+        seconds *= STRANGER_FACTOR if is_stranger else 1.0
+        return max(seconds, self._config.request_timeout)
 
     def timeout(self, peer: NodeId, tries: int) -> float:
         """Return how long to wait after try number ``tries`` (from 1); doubles every second time.
@@ -102,8 +112,8 @@ class RoundTrips:
         """Return how long nearly every answer has taken so far, whoever gave it."""
         return self._usual
 
-    def _seconds_of_all_tries(self) -> float | None:
-        """Return how long it takes until chance does not explain the silence of a living peer.
+    def _tries_until_doubt(self) -> int:
+        """Return after how many tries chance does not explain the silence of a living peer.
 
         A try fails as often as requests were repeated, and one standard error more. How many times
         they were repeated is no sample: a peer that restarted takes many tries, lossless as it is.
@@ -111,12 +121,9 @@ class RoundTrips:
         ratio = self._repeated_ratio
         failing = ratio + math.sqrt(ratio * (1.0 - ratio) / self._answers)
         tries = TRIES_MIN
-        while failing**tries > CHANCE:
+        while failing**tries > CHANCE and tries < self._config.request_tries:
             tries += 1
-            if tries >= self._config.request_tries:
-                return None
-        seconds = sum(self._after(self._usual, count + 1) for count in range(tries))
-        return max(seconds, self._config.request_timeout)
+        return tries
 
     def _after(self, first: float, tries: int) -> float:
         return self._bounded(first * 2.0 ** ((tries - 1) // 2))
