@@ -2,14 +2,20 @@
 
 from typing import Any
 
+from qisguard.attacks.colluding_adverts import ColludingAdverts
 from qisguard.attacks.cross_network import CrossNetworkReplay
+from qisguard.attacks.departures import ChurnAttack
+from qisguard.attacks.eclipse import BootstrapPoisoning, RestartEclipse
 from qisguard.attacks.equivocation import Equivocation
+from qisguard.attacks.false_contacts import FalseAddress, IdSpoofing
 from qisguard.attacks.hearsay import ReflectionByHearsay
 from qisguard.attacks.id_grinding import IdGrinding
 from qisguard.attacks.index_poisoning import IndexPoisoning
 from qisguard.attacks.insider import CompromisedHospital
 from qisguard.attacks.key_dictionary import KeyDictionary
+from qisguard.attacks.lookup_dead_ends import LookUpFalseClosest
 from qisguard.attacks.lookup_lies import LookUpDrop, LookUpMisroute
+from qisguard.attacks.lookup_slow import LookUpSlow
 from qisguard.attacks.malformed import Malformed
 from qisguard.attacks.packet_lies import PacketForgery, StalePackets
 from qisguard.attacks.precomputed_ids import PrecomputedIds
@@ -22,6 +28,9 @@ from qisguard.attacks.request_flood import RequestFlood
 from qisguard.attacks.spoofing import Amplification, HelloFlood
 from qisguard.attacks.storage_drop import StorageCensor, StorageDrop
 from qisguard.attacks.sybil import SybilPoisoning
+from qisguard.attacks.sybil_ids import SybilAtKey, SybilFlood
+from qisguard.attacks.table_flood import NearBucketFlood, TableFlood
+from qisguard.attacks.whitewashing import Whitewashing
 
 ATTACKS: dict[str, type[Any]] = {
     "sybil_poisoning": SybilPoisoning,
@@ -48,4 +57,17 @@ ATTACKS: dict[str, type[Any]] = {
     "id_grinding": IdGrinding,
     "precomputed_ids": PrecomputedIds,
     "puzzle_reuse": PuzzleReuse,
+    "look_up_false_closest": LookUpFalseClosest,
+    "look_up_slow": LookUpSlow,
+    "sybil_at_key": SybilAtKey,
+    "sybil_flood": SybilFlood,
+    "table_flood": TableFlood,
+    "near_bucket_flood": NearBucketFlood,
+    "restart_eclipse": RestartEclipse,
+    "bootstrap_poisoning": BootstrapPoisoning,
+    "colluding_adverts": ColludingAdverts,
+    "false_address": FalseAddress,
+    "id_spoofing": IdSpoofing,
+    "churn_attack": ChurnAttack,
+    "whitewashing": Whitewashing,
 }

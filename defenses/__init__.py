@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from qisguard.defenses.address_diversity import AddressDiversity
 from qisguard.defenses.age import Age
 from qisguard.defenses.bound_puzzle import BoundPuzzle
 from qisguard.defenses.disjoint_paths import DisjointPaths
@@ -14,13 +15,19 @@ from qisguard.defenses.kl_detector import KlDetector
 from qisguard.defenses.leave_one_out import LeaveOneOut
 from qisguard.defenses.more_replicas import MoreReplicas
 from qisguard.defenses.one_vote import OneVote
+from qisguard.defenses.parallel_lookups import ParallelLookUps
+from qisguard.defenses.prefix_limit import PrefixLimit
+from qisguard.defenses.puzzles import Puzzles
 from qisguard.defenses.quick_repair import QuickRepair
 from qisguard.defenses.record_caps import RecordCaps
 from qisguard.defenses.region_count import RegionCount
+from qisguard.defenses.region_store import RegionStore
 from qisguard.defenses.request_budgets import RequestBudgets
 from qisguard.defenses.roster import RosterRouting
 from qisguard.defenses.scan_count import ScanCount
 from qisguard.defenses.sequence import Sequence
+from qisguard.defenses.short_patience import ShortPatience
+from qisguard.defenses.siblings import RedundantSiblings
 from qisguard.defenses.static_puzzle import StaticPuzzle
 from qisguard.defenses.structure import Structure
 
@@ -46,4 +53,11 @@ DEFENSES: dict[str, type[Any]] = {
     "hello_budget": HelloBudget,
     "hearsay_limits": HearsayLimits,
     "bound_puzzle": BoundPuzzle,
+    "parallel_look_ups": ParallelLookUps,
+    "redundant_siblings": RedundantSiblings,
+    "address_diversity": AddressDiversity,
+    "prefix_limit": PrefixLimit,
+    "puzzles": Puzzles,
+    "region_store": RegionStore,
+    "short_patience": ShortPatience,
 }

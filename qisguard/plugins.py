@@ -153,7 +153,7 @@ class World:
 
     ``budget`` is how many identities it may have, ``places`` whose look-ups and records it attacks,
     ``keys`` the similarity keys that lie there, where records do (the index tells them to anybody),
-    ``members`` the honest nodes and where they live.
+    ``members`` the honest nodes and where they live, ``victims`` those that it aims at, if any.
     """
 
     network: "Network"
@@ -163,11 +163,16 @@ class World:
     places: tuple["NodeId", ...] = ()
     keys: tuple[bytes, ...] = ()
     members: tuple["Contact", ...] = ()
+    victims: tuple["Contact", ...] = ()
     question: Question | None = None
 
 
 class Mint(Protocol):
-    """Where attackers get identities: every one pays both puzzles of the network."""
+    """Where attackers get identities: every one pays both puzzles of the network.
+
+    It may refuse more before the budget is used up, by an exception that ends ``recruit``: whoever
+    yields recruits one by one keeps those made so far.
+    """
 
     def identity(self) -> "Identity":
         """Return a fresh identity with a random id."""
@@ -183,13 +188,15 @@ MakeEndpoint: TypeAlias = Callable[["Address"], Endpoint]
 class Recruit:
     """One attacker: a lying node (``plays``), or any other endpoint (``speaks``).
 
-    A lying node is a fresh identity, or a member's node taken over (``takes``).
+    A lying node is a fresh identity, or a member's node taken over (``takes``). One that ``leaves``
+    was honest and is gone when the attack begins.
     """
 
     plays: Behaviour | None = None
     identity: "Identity | None" = None
     takes: "NodeId | None" = None
     speaks: MakeEndpoint | None = None
+    leaves: bool = False
 
 
 class Attack(Protocol):
@@ -201,6 +208,22 @@ class Attack(Protocol):
 
     def recruit(self, world: World, mint: Mint, rng: random.Random) -> Iterable[Recruit]:
         """Return attackers, at most ``world.budget`` of them with identities from ``mint``."""
+
+
+@runtime_checkable
+class Restarts(Protocol):
+    """An attack on nodes that start: the world's victims crash once, and begin with empty tables.
+
+    They restart in every trial, so that those without the attack show what restarting costs.
+    """
+
+    def known(
+        self,
+        bootstraps: Sequence["Contact"],
+        attackers: Sequence["Contact"],
+        rng: random.Random,
+    ) -> Sequence["Contact"]:
+        """Return whom a victim starts with; without attackers, honest nodes alone."""
 
 
 Counted: TypeAlias = tuple[int, int] | float
@@ -260,7 +283,7 @@ class Computes(Protocol):
         """Return what came of it, by metric."""
 
 
-# --- who defends: a card and any of six seams ----------------------------------------------------
+# --- who defends: a card and any of seven seams --------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What ``tune`` may change before anything runs."""
@@ -283,6 +306,14 @@ class Tunes(Protocol):
 
     def tune(self, settings: Settings) -> Settings:
         """Return the settings to use."""
+
+
+@runtime_checkable
+class Prices(Protocol):
+    """Changes what an identity costs everybody: the puzzles of the network file."""
+
+    def price(self, network: "Network") -> "Network":
+        """Return the network with its puzzles set."""
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from qisguard.config import NodeConfig
 from qisguard.defenses import DEFENSES
 from qisguard.errors import QisguardError, ScenarioError
 from qisguard.fill import fill, nearest, show
+from qisguard.identity.network import Network
 from qisguard.identity.roster import Roster
 from qisguard.lab.brakes import Limits
 from qisguard.lab.links import Links, read_links
@@ -32,12 +33,24 @@ from qisguard.lab.toml import convert, parse
 from qisguard.lab.trial.arms import Arm, arms_of
 from qisguard.lab.trial.measured import METRICS
 from qisguard.outcomes.synthesis import SynthesisConfig
-from qisguard.plugins import ArrayForm, Attack, Computes, Defense, Settings, Spoofs, Tunes
+from qisguard.plugins import (
+    ArrayForm,
+    Attack,
+    Computes,
+    Defense,
+    Prices,
+    Restarts,
+    Settings,
+    Spoofs,
+    Tunes,
+)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 """What scenarios are called: their names become names of files."""
 POINTS_MAX = 10_000
 """Points of a grid."""
+BOOTSTRAPS = 3
+"""Everybody joins through the first honest nodes, so many of them."""
 NODES_MAX = {"live": 500, "virtual": 10_000, "model": 20_000_000, "direct": 1_000_000}
 
 _TABLES = {
@@ -90,6 +103,13 @@ class Loaded:
             fill(DEFENSES[table.name], table.parameters, f"defenses[{i}].parameters", context)
             for i, table in enumerate(self.scenario.defenses)
         ]
+
+    def priced(self, arm: Arm, network: Network) -> Network:
+        """Return the network of one arm: a defence may make identities dearer."""
+        for defense in self.defenses(arm, None):
+            if isinstance(defense, Prices):
+                network = defense.price(network)
+        return network
 
     def settings(self, arm: Arm, defenses: list[Defense]) -> NodeConfig:
         """Return the configuration of every node of one arm."""
@@ -209,7 +229,10 @@ def _check_engine(scenario: Scenario, attack: Attack) -> None:
         raise ScenarioError(f"engine = 'direct': {name} attacks networks, run it on 'virtual'")
     if engine != "direct" and not hasattr(attack, "recruit"):
         raise ScenarioError(f"engine = {engine!r}: {name} attacks no network, run it on 'direct'")
-    if engine == "live" and isinstance(attack, Spoofs) and attack.spoofs:
+    if isinstance(attack, Restarts) and not scenario.attack.victims:
+        raise ScenarioError(f"attack.victims = 0: {name} needs somebody who restarts")
+    needs_virtual = isinstance(attack, Restarts) or (isinstance(attack, Spoofs) and attack.spoofs)
+    if engine == "live" and needs_virtual:
         raise ScenarioError(f"engine = 'live': {name} needs a simulated network, use 'virtual'")
     if engine == "live" and (scenario.churn.replaced_ratio or scenario.network.links):
         what = "churn" if scenario.churn.replaced_ratio else "network.links"
@@ -240,6 +263,8 @@ def _check_ranges(scenario: Scenario) -> None:
         ("brakes.memory_mib", brakes.memory_mib, 64, 1 << 20),
         ("brakes.mib", brakes.mib, 1, 1 << 24),
         ("brakes.datagrams_per_second", brakes.datagrams_per_second, 1, 1e6),
+        ("attack.victims", attack.victims, 0, max(network.nodes - BOOTSTRAPS, 0)),
+        ("attack.tries", attack.tries, 0, 1e12),
         ("seeds.first", seeds.first, 0, 1 << 31),
         ("seeds.count", seeds.count, 1, 100_000),
         ("seeds.most", seeds.most, 1, 100_000),
@@ -251,6 +276,12 @@ def _check_ranges(scenario: Scenario) -> None:
         raise ScenarioError("workload.pause = 0, must be more than 0 seconds where there is churn")
     if scenario.churn.replaced_ratio and network.organisations:
         raise ScenarioError("network.organisations: newcomers of churn would be on no roster")
+    if scenario.churn.replaced_ratio and attack.victims:
+        raise ScenarioError("attack.victims: churn might replace them, leave one of the two out")
+    if scenario.workload.askers == "victims" and not attack.victims:
+        raise ScenarioError("workload.askers = 'victims': there are none, set attack.victims")
+    if attack.enrolled and attack.tries:
+        raise ScenarioError("attack.tries: enrolled attackers need no luck, leave one of them out")
     if attack.enrolled and not network.organisations:
         raise ScenarioError("attack.enrolled: there is no roster, set network.organisations")
     if attack.share and attack.identities:

@@ -50,7 +50,7 @@ class WorkloadTable(_Table, frozen=True):
     after the other: readers should get the last.
     ``targets``: one random id for each operation, or always ``one``, the place under attack.
     ``pause`` is the time between the starts of two operations, in seconds; 0 lets each wait for the
-    one before.
+    one before. ``askers``: who does it, any honest node or the attack's ``victims``.
     """
 
     kind: Literal["find", "records", "providers", "idle"] = "find"
@@ -58,6 +58,7 @@ class WorkloadTable(_Table, frozen=True):
     targets: Literal["random", "one"] = "random"
     pause: float = 0.0
     versions: int = 1
+    askers: Literal["anyone", "victims"] = "anyone"
 
 
 class AttackTable(_Table, frozen=True):
@@ -68,7 +69,8 @@ class AttackTable(_Table, frozen=True):
     joined with everybody else and were well-behaved until now (``settled``), or join when the
     attack begins. ``begins``: before the records are published, or after. ``lead`` seconds pass
     between the beginning of the attack and the first measured operation. ``enrolled`` attackers are
-    on the roster, as an organisation each.
+    on the roster, as an organisation each. ``victims`` honest nodes are aimed at. ``tries`` bounds
+    the keys and hashes that attackers try for their identities; 0 gives them what they need.
     """
 
     name: str
@@ -80,6 +82,8 @@ class AttackTable(_Table, frozen=True):
     begins: Literal["before", "after"] = "before"
     lead: float = 0.0
     enrolled: bool = False
+    victims: int = 0
+    tries: int = 0
     parameters: dict[str, Any] = {}
 
 

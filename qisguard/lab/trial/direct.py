@@ -22,7 +22,7 @@ def run_direct(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     values: dict[str, float] = {}
     times: dict[str, float] = {}
     if arm.has_attack:
-        people = gather(loaded, seed, is_live=False)
+        people = gather(loaded, seed, False, arm)
         world = World(
             network=people.network,
             today=FIRST_DAY,

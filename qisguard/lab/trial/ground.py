@@ -12,11 +12,13 @@ from qisguard.errors import ScenarioError
 from qisguard.identity.address import Address
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import NodeId
-from qisguard.lab.engine import Engine
-from qisguard.lab.scenario.loading import Loaded
+from qisguard.lab.engine import Engine, MakeNode
+from qisguard.lab.identities import SpentError
+from qisguard.lab.scenario.loading import BOOTSTRAPS, Loaded
 from qisguard.lab.trial.arms import Arm
 from qisguard.lab.trial.people import FIRST_DAY, Addresses, People
 from qisguard.lab.trial.watching import Echoes, Seen, Watched
+from qisguard.lab.virtual import VirtualEngine
 from qisguard.lab.warm import warm_start
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
@@ -27,19 +29,21 @@ from qisguard.plugins import (
     MakeEndpoint,
     Overhears,
     Recruit,
+    Restarts,
     Tells,
     World,
 )
 from qisguard.store.memory import MemoryStore
 from qisguard.store.store import Store, StoreLimits
 
-BOOTSTRAPS = 3
-"""Everybody joins through the first honest nodes."""
-
 
 @dataclass
 class Ground:
-    """Honest nodes by number, and those who attack them."""
+    """Honest nodes by number, and those who attack them.
+
+    ``victims`` are those honest nodes that the attack aims at, the same in all arms; ``homes`` says
+    where every node lives, or lived, that ever took part.
+    """
 
     loaded: Loaded
     arm: Arm
@@ -53,6 +57,8 @@ class Ground:
     checks: Checks
     honest: list[Node] = field(default_factory=list)
     liars: list[Node] = field(default_factory=list)
+    victims: list[Node] = field(default_factory=list)
+    homes: dict[NodeId, Address] = field(default_factory=dict)
     tellers: list[Tells] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
     stores: dict[NodeId, Store] = field(default_factory=dict)
@@ -78,6 +84,9 @@ class Ground:
     async def settle(self) -> None:
         """Let the honest nodes, and attackers who lie low among them, become a network."""
         nodes = [self._add_honest(identity) for identity in self.people.honest]
+        others = self.honest[BOOTSTRAPS:]
+        count = self.loaded.scenario.attack.victims
+        self.victims = random.Random(f"victims {self.seed}").sample(others, count)
         if self.arm.has_attack and self.loaded.scenario.attack.arrival == "settled":
             self._recruit()
             for at, (_, recruit) in enumerate(self._waiting):
@@ -102,28 +111,45 @@ class Ground:
         await self.engine.finish(self.engine.act(node, lambda now: [node.join(seeds, now)]))
 
     async def attack(self) -> None:
-        """Let the attack begin, in the arms that have one."""
-        if not self.arm.has_attack:
-            return
-        if self.loaded.scenario.attack.arrival == "joins":
-            self._recruit()
-        for node, recruit in self._waiting:
-            await self._turn(node, recruit)
-        self._waiting = []
+        """Let the attack begin, in the arms that have one, and let victims restart in all arms."""
+        attack = self.loaded.attack
+        if self.arm.has_attack:
+            if self.loaded.scenario.attack.arrival == "joins":
+                self._recruit()
+            for node, recruit in self._waiting:
+                await self._turn(node, recruit)
+            self._waiting = []
+        if isinstance(attack, Restarts):
+            rng = random.Random(f"restarts {self.seed}")
+            for victim in self.victims:
+                await self._restart(victim, attack, rng)
         if self.loaded.scenario.attack.lead:
             await self.engine.pause(self.loaded.scenario.attack.lead)
 
     def replace(self, number: int) -> None:
         """Let an honest node crash, and a new one join in its place; simulated networks only."""
-        stop = getattr(self.engine, "stop", None)
-        if stop is None:
-            raise ScenarioError(f"churn: {self.engine.name} cannot stop nodes, use 'virtual'")
-        stop(self.honest[number])
+        self._simulated("churn").stop(self.honest[number])
         self._births += 1
         host = self._addresses.honest(len(self.honest) + self._births)
         node = self.honest[number] = self._make(self.people.newcomers.identity(), host)
         seeds = [other.me for other in self.honest[:BOOTSTRAPS] if other is not node]
         self.engine.act(node, lambda now: [node.join(seeds, now)])
+
+    async def _restart(self, victim: Node, attack: Restarts, rng: random.Random) -> None:
+        """Let a victim crash, and start again with empty tables and those whom it knows."""
+        engine = self._simulated("restarts")
+        honest = [other.me for other in self.honest[:BOOTSTRAPS]]
+        known = attack.known(honest, [liar.me for liar in self.liars], rng)
+        engine.stop(victim)
+        node = engine.restart(victim, self._maker(victim.identity, life=" again"))
+        for nodes in (self.honest, self.victims):
+            nodes[nodes.index(victim)] = node
+        await engine.finish(engine.act(node, lambda now: [node.join(known, now)]))
+
+    def _simulated(self, what: str) -> VirtualEngine:
+        if isinstance(self.engine, VirtualEngine):
+            return self.engine
+        raise ScenarioError(f"{what}: {self.engine.name} cannot stop nodes, use 'virtual'")
 
     # --- who is there ----------------------------------------------------------------------------
     def _add_honest(self, identity: Identity) -> Node:
@@ -142,8 +168,16 @@ class Ground:
         node.bootstraps[:] = [o.me for o in self.honest[:BOOTSTRAPS] if o is not node]
 
     def _make(self, identity: Identity, host: str, behaviour: Behaviour | None = None) -> Node:
+        node = self.engine.add(self._maker(identity, behaviour), host)
+        self.homes[node.me.id] = node.me.address
+        return node
+
+    def _maker(
+        self, identity: Identity, behaviour: Behaviour | None = None, life: str = ""
+    ) -> MakeNode:
         store = self.stores[identity.id] = MemoryStore(StoreLimits.of(self.config))
-        draw = os.urandom if self.is_live else random.Random(f"{self.seed} {identity.id}").randbytes
+        luck = random.Random(f"{self.seed} {identity.id}{life}")
+        draw = os.urandom if self.is_live else luck.randbytes
 
         def make(address: Address) -> Node:
             return Node(
@@ -161,7 +195,7 @@ class Ground:
                 now=self.engine.now(),
             )
 
-        return self.engine.add(make, host)
+        return make
 
     # --- who attacks -----------------------------------------------------------------------------
     def world(self) -> World:
@@ -174,12 +208,16 @@ class Ground:
             places=self.places,
             keys=self.keys,
             members=tuple(node.me for node in self.honest),
+            victims=tuple(node.me for node in self.victims),
         )
 
     def _recruit(self) -> None:
         rng = random.Random(f"attack {self.seed}")
-        recruits = self.loaded.attack.recruit(self.world(), self.people.mint, rng)
-        self._waiting = [(None, recruit) for recruit in recruits]
+        try:
+            for recruit in self.loaded.attack.recruit(self.world(), self.people.mint, rng):
+                self._waiting.append((None, recruit))
+        except SpentError:
+            pass  # those made so far attack
 
     async def _turn(self, node: Node | None, recruit: Recruit) -> None:
         """Let one recruit begin: a settled node turns bad, a member is broken into, one joins."""
@@ -193,7 +231,9 @@ class Ground:
             node = next(n for n in self.honest if n.me.id == recruit.takes)
             self.honest.remove(node)
             self.liars.append(node)
-        if node is not None:
+        if node is not None and recruit.leaves:
+            self._simulated("attackers who leave").stop(node)
+        elif node is not None:
             node.corrupt(plays)
             self.engine.touch(node)
         elif recruit.identity is not None:

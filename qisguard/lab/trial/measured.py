@@ -96,6 +96,20 @@ METRICS: dict[str, Metric] = {
     "siblings_bad": Metric(
         "ratio", "of siblings", "low", "of all entries in honest sibling lists, attackers"
     ),
+    "false_entries": Metric(
+        "ratio", "of contacts", "low", "in honest tables: no such id, or not at this address"
+    ),
+    "victims_bad": Metric(
+        "ratio", "of contacts", "low", "of all entries in the victims' tables, those of attackers"
+    ),
+    "victims_siblings_bad": Metric(
+        "ratio", "of siblings", "low", "of all entries in the victims' sibling lists, attackers"
+    ),
+    "isolated": Metric("ratio", "of victims", "low", "know no honest node any more"),
+    "attackers": Metric("value", "identities", "low", "that attackers got for their budget"),
+    "identity_tries": Metric(
+        "value", "tries", "high", "keys and hashes tried for one fresh identity, on average"
+    ),
     "hops": Metric("value", "hops", "low", "mean length of the path to the result"),
     "messages": Metric("value", "requests", "low", "mean requests of one look-up"),
     "latency_p50": Metric("value", "seconds", "low", "median duration of an operation"),

@@ -15,6 +15,7 @@ from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Issuer, Roster
 from qisguard.lab.identities import Mine, Prepared, mine
 from qisguard.lab.scenario.loading import Loaded
+from qisguard.lab.trial.arms import Arm
 from qisguard.plugins import Mint
 
 FIRST_DAY = 20_000
@@ -64,8 +65,8 @@ class People:
     newcomers: Mint
 
 
-def gather(loaded: Loaded, seed: int, is_live: bool) -> People:
-    """Return the people of one seed."""
+def gather(loaded: Loaded, seed: int, is_live: bool, arm: Arm = Arm.CLEAN) -> People:
+    """Return the people of one seed; a defence that prices ids gives everybody another one."""
     scenario = loaded.scenario
 
     def source(name: str) -> Draw:
@@ -74,12 +75,12 @@ def gather(loaded: Loaded, seed: int, is_live: bool) -> People:
     draw = source("authority")
     authority = KeyPair.from_seed(draw(32))
     bits = scenario.network.static_puzzle_bits, scenario.network.dynamic_puzzle_bits
-    network = Network(scenario.name, authority.public, draw(32), *bits)
+    network = loaded.priced(arm, Network(scenario.name, authority.public, draw(32), *bits))
     honest_draw = source("members")
     honest = tuple(mine(network, honest_draw) for _ in range(loaded.honest))
     attacker_draw = source("attackers")
     enrolled: tuple[Identity, ...] = ()
-    mint: Mint = Mine(network, attacker_draw)
+    mint: Mint = Mine(network, attacker_draw, scenario.attack.tries)
     if scenario.attack.enrolled:
         enrolled = tuple(mint.identity() for _ in range(loaded.attackers))
         mint = Prepared(enrolled)

@@ -16,6 +16,7 @@ from qisguard.lab.trial.holdings import holdings
 from qisguard.lab.trial.measured import METRICS, Measured, seal
 from qisguard.lab.trial.people import FIRST_DAY, gather
 from qisguard.lab.trial.reads import reads
+from qisguard.lab.trial.tables import measure_tables
 from qisguard.lab.trial.work import Operation, Plan, Work, is_found
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import Checks, memoised
@@ -44,7 +45,7 @@ def run_live(loaded: Loaded, arm: Arm, seed: int) -> Measured:
 
 async def _run(loaded: Loaded, arm: Arm, seed: int, engine: Engine, checks: Checks) -> Measured:
     started, cpu = time.perf_counter(), time.process_time()
-    people = gather(loaded, seed, engine.name == "live")
+    people = gather(loaded, seed, engine.name == "live", arm)
     table = loaded.scenario.workload
     plan = Plan.of(seed, table, people.network)
     defenses = loaded.defenses(arm, people.roster)
@@ -94,14 +95,12 @@ def _measure(
     """Return ratios and values of everything that happened; what nobody did is absent."""
     ratios, values = _told(ground.tellers)
     liars = {node.me.id for node in ground.liars}
-    honest = ground.honest
     if ground.echoes is not None:
         ground.echoes.settle()
         ratios["replays_accepted"] = ground.echoes.taken, ground.echoes.arrived
-    entries = [contact.id for node in honest for contact in node.table]
-    siblings = [contact.id for node in honest for contact in node.table.siblings]
-    ratios["table_bad"] = sum(i in liars for i in entries), len(entries)
-    ratios["siblings_bad"] = sum(i in liars for i in siblings), len(siblings)
+    ratios |= measure_tables(ground, liars)
+    if ground.arm.has_attack:
+        values["attackers"] = len(liars)
     if not operations:
         return ratios, values
     count = len(operations)

@@ -111,7 +111,7 @@ class Work:
             return []
         engine, begun = self._ground.engine, []
         for place, packet in self._questions():
-            node = self._rng.choice(self._ground.honest)
+            node = self._rng.choice(self._askers())
             started = engine.now()
             (handle,) = engine.act(node, self._action(node, place, packet))
             begun.append((handle, place, packet, started))
@@ -123,6 +123,9 @@ class Work:
         while engine.now() < deadline and not all(engine.has_ended(h) for h, *_ in begun):
             await self._pass(1.0)
         return [self._operation(*one) for one in begun]
+
+    def _askers(self) -> Sequence[Node]:
+        return self._ground.victims if self._table.askers == "victims" else self._ground.honest
 
     def _questions(self) -> Iterator[tuple[NodeId, OutcomePacket | None]]:
         for i in range(self._table.operations):

@@ -1,0 +1,43 @@
+"""What honest nodes know at the end of a trial, read from their routing tables."""
+
+from collections.abc import Collection, Sequence
+
+from qisguard.identity.ids import NodeId
+from qisguard.lab.trial.ground import Ground
+from qisguard.node.node import Node
+from qisguard.node.routing import Contact
+
+
+def measure_tables(ground: Ground, liars: Collection[NodeId]) -> dict[str, tuple[int, int]]:
+    """Return what is wrong in the tables of honest nodes; what nobody has is absent."""
+    honest, victims = ground.honest, ground.victims
+    ratios = {
+        "table_bad": _bad(_entries(honest), liars),
+        "siblings_bad": _bad(_siblings(honest), liars),
+        "false_entries": _false(ground),
+    }
+    if victims:
+        ratios["victims_bad"] = _bad(_entries(victims), liars)
+        ratios["victims_siblings_bad"] = _bad(_siblings(victims), liars)
+        alone = sum(all(contact.id in liars for contact in node.table) for node in victims)
+        ratios["isolated"] = alone, len(victims)
+    return ratios
+
+
+def _entries(nodes: Sequence[Node]) -> list[Contact]:
+    return [contact for node in nodes for contact in node.table]
+
+
+def _siblings(nodes: Sequence[Node]) -> list[Contact]:
+    return [contact for node in nodes for contact in node.table.siblings]
+
+
+def _bad(contacts: Sequence[Contact], liars: Collection[NodeId]) -> tuple[int, int]:
+    return sum(contact.id in liars for contact in contacts), len(contacts)
+
+
+def _false(ground: Ground) -> tuple[int, int]:
+    """Count entries that name an id which never was, or another address than its own."""
+    entries = _entries(ground.honest)
+    wrong = sum(ground.homes.get(contact.id) != contact.address for contact in entries)
+    return wrong, len(entries)
