@@ -17,6 +17,7 @@ from qisguard.lab.identities import Mine, SpentError
 from qisguard.lab.scenario.loading import load_scenario, packaged, packaged_names
 from qisguard.lab.trial.arms import Arm
 from qisguard.lab.trial.engines import Job, run_job
+from qisguard.lab.trial.tables import count_false
 from qisguard.node.routing import Contact
 from qisguard.plugins import Recruit, World
 
@@ -105,6 +106,14 @@ def test_a_mint_counts_every_try_and_stops_at_its_budget() -> None:
     for identity in identities:
         assert static_bits(identity.id) >= 3
         network.check_puzzles(identity.id, identity.solution)
+
+
+def test_an_entry_is_false_when_its_id_never_was_or_lives_elsewhere() -> None:
+    here, there = ("10.0.0.1", 4_000), ("10.0.0.2", 4_000)
+    homes = {NodeId(1): here, NodeId(2): there}
+    right, moved, nobody = (Contact(NodeId(i), here) for i in (1, 2, 3))
+    assert count_false([right, moved, nobody], homes) == (2, 3)
+    assert count_false([], homes) == (0, 0)
 
 
 @pytest.mark.parametrize(

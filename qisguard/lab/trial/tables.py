@@ -1,7 +1,8 @@
 """What honest nodes know at the end of a trial, read from their routing tables."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
 from qisguard.lab.trial.ground import Ground
 from qisguard.node.node import Node
@@ -14,7 +15,7 @@ def measure_tables(ground: Ground, liars: Collection[NodeId]) -> dict[str, tuple
     ratios = {
         "table_bad": _bad(_entries(honest), liars),
         "siblings_bad": _bad(_siblings(honest), liars),
-        "false_entries": _false(ground),
+        "false_entries": count_false(_entries(honest), ground.homes),
     }
     if victims:
         ratios["victims_bad"] = _bad(_entries(victims), liars)
@@ -36,8 +37,7 @@ def _bad(contacts: Sequence[Contact], liars: Collection[NodeId]) -> tuple[int, i
     return sum(contact.id in liars for contact in contacts), len(contacts)
 
 
-def _false(ground: Ground) -> tuple[int, int]:
-    """Count entries that name an id which never was, or another address than its own."""
-    entries = _entries(ground.honest)
-    wrong = sum(ground.homes.get(contact.id) != contact.address for contact in entries)
+def count_false(entries: Sequence[Contact], homes: Mapping[NodeId, Address]) -> tuple[int, int]:
+    """Return how many entries name an id that never was, or another address than its own."""
+    wrong = sum(homes.get(contact.id) != contact.address for contact in entries)
     return wrong, len(entries)
