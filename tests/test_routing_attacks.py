@@ -65,6 +65,10 @@ class Small:
         """Return a ratio over all seeds of one arm."""
         return _trials(self._text, arm, self._seeds)[0][metric]
 
+    def digest(self, arm: Arm) -> str:
+        """Return the digest of a trial that is run now, whatever ran before."""
+        return run_job(Job(self._text.encode(), {}, arm, 1)).digest
+
     def value(self, arm: Arm, metric: str) -> float:
         """Return a value averaged over the seeds of one arm."""
         return _trials(self._text, arm, self._seeds)[1][metric]
@@ -307,3 +311,9 @@ def test_records_leave_with_their_replicas_unless_there_are_more() -> None:
     assert RECORDS.ratio(Arm.CLEAN, "readable") == 1.0
     assert RECORDS.ratio(Arm.ATTACKED, "readable") < 1.0
     assert RECORDS.ratio(Arm.DEFENDED, "readable") > RECORDS.ratio(Arm.ATTACKED, "readable")
+
+
+@pytest.mark.parametrize("small", [ALL_BAD, LEAVE])
+def test_trials_with_restarts_and_departures_replay(small: Small) -> None:
+    first = small.digest(Arm.ATTACKED)
+    assert small.digest(Arm.ATTACKED) == first != small.digest(Arm.CLEAN)
