@@ -67,7 +67,9 @@ def _world(budget: int) -> World:
     )
     places = tuple(NodeId(rng.getrandbits(256)) for _ in range(3))
     network = Network("n", bytes(32), bytes(32), 0, 0)
-    return World(network, 20_000, budget, NodeConfig(), places, members, members[:2])
+    return World(
+        network, 20_000, budget, NodeConfig(), places, members=members, victims=members[:2]
+    )
 
 
 @pytest.mark.parametrize("name", ROUTING)
