@@ -18,7 +18,7 @@ title = "The same look-ups on both engines"
 engine = "{engine}"
 [network]
 nodes = {nodes}
-node = {{ k = 8, alpha = 1, disjoint_paths = 1, siblings = 8, sibling_factor = 2 }}
+node = {{ k = 8, alpha = 1, siblings = 8, sibling_factor = 2, refresh_interval = 86400.0 }}
 [workload]
 operations = {look_ups}
 [attack]
