@@ -32,7 +32,7 @@ class Dropper:
 
 @dataclass(slots=True)
 class Colluder:
-    """Names the members of its gang that are nearest to the target, and nobody else."""
+    """Names the members of its gang that are nearest to the target, if they are nearer than it."""
 
     gang: dict[NodeId, Contact] = field(default_factory=dict)
 
@@ -44,7 +44,8 @@ class Colluder:
             return honest
         target = from_bytes(request.target)
         near = sorted(self.gang.values(), key=lambda contact: contact.id ^ target)
-        chosen = [contact for contact in near if contact.id != sender][: node.config.k]
+        own = node.me.id ^ target
+        chosen = [c for c in near if c.id ^ target < own and c.id != sender][: node.config.k]
         return Nodes(
             request.number,
             [(to_bytes(c.id), pack_host(c.address[0]), c.address[1]) for c in chosen],

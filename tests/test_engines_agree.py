@@ -11,7 +11,7 @@ from qisguard.lab.trial.engines import Job, run_job
 
 NODES = 200
 LOOK_UPS = {"virtual": 60, "model": 3_000}
-SEEDS = 3
+SEEDS = 2
 SCENARIO = """
 name = "both"
 title = "The same look-ups on both engines"
