@@ -199,6 +199,23 @@ def test_a_lookup_goes_on_soon_without_the_dead_and_they_stay_in_the_table_for_a
     asyncio.run(story())
 
 
+@pytest.mark.rule("N-17")
+@pytest.mark.parametrize(("tries", "handshakes"), [(None, 1), (1, 1), (2, 2)])
+def test_a_handshake_that_failed_is_begun_once_more_where_much_is_lost(
+    tries: int | None, handshakes: int
+) -> None:
+    """``tries`` is how many it took to be answered so far; nothing is known of a new network."""
+    node = make_node(0, config=dataclasses.replace(CONFIG, knock_interval=1e6))
+    for _ in range(200 if tries else 0):
+        node._requests._round_trips.answered(tries or 1)
+    node.join([make_contact(7 << 200)], 0.0)
+    now = 0.0
+    while now < 90.0:
+        now = node.next_timer() or now
+        node.handle_timer(now)
+    assert node.counts["handshakes failed"] == handshakes
+
+
 @pytest.mark.rule("N-44")
 def test_a_node_that_stood_still_itself_gives_its_peers_time_to_be_heard() -> None:
     node, stranger, contact = _met()

@@ -39,6 +39,7 @@ class _Pending:
     sent: float = 0.0
     tries: int = 0
     is_over: bool = False
+    is_second: bool = False
     peer: NodeId = field(init=False)
     address: Address = field(init=False)
     request: Request = field(init=False)
@@ -277,7 +278,11 @@ class Requests:
             return
         line.sought.discard(address)
         for pending in self._take_waiting(line, address):
-            self._give_up(pending)
+            if self._round_trips.is_lossy and pending.ask.hurry and not pending.is_second:
+                pending.is_second = True
+                line.waiting.append(pending)
+            else:
+                self._give_up(pending)
         self._advance(peer, now)
 
     def _give_up(self, pending: _Pending) -> None:

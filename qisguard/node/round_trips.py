@@ -85,6 +85,12 @@ class RoundTrips:
         self._repeated_ratio += ((tries > 1) - self._repeated_ratio) / self._answers
         self._tries_waited_for = self._tries_until_doubt()
 
+    @property
+    def is_lossy(self) -> bool:
+        """Return whether so much is lost that all tries may be in vain, as far as was seen."""
+        is_known = self._answers >= 2 * DOUBT
+        return is_known and self._tries_waited_for >= self._config.request_tries
+
     def patience(self, is_stranger: bool) -> float | None:
         """Return how long a look-up waits for an answer, or None for as long as it is sought.
 
