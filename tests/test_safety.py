@@ -176,6 +176,7 @@ def test_in_the_laboratory_only_the_engine_and_the_runs_have_an_event_loop() -> 
     users = {p.name: _imports(p) & {"socket", "asyncio"} for p in _modules("qisguard/lab")}
     assert {name: used for name, used in users.items() if used} == {
         "live.py": {"asyncio"},
+        "probe.py": {"asyncio"},
         "real.py": {"asyncio"},
         "runs.py": {"asyncio"},
     }
