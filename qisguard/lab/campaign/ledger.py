@@ -9,7 +9,7 @@
 """
 
 import os
-import socket
+import platform
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ class Counts:
 
 def me() -> str:
     """Return the name of this process in a ledger."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{platform.node()}:{os.getpid()}"
 
 
 class Ledger:
@@ -257,7 +257,7 @@ class _Transaction:
 def _lives(worker: str) -> bool:
     """Return whether a process may still run; only those of this machine can be looked up."""
     host, _, pid = worker.rpartition(":")
-    if host != socket.gethostname() or not pid.isdigit():
+    if host != platform.node() or not pid.isdigit():
         return True
     try:
         os.kill(int(pid), 0)
