@@ -6,11 +6,9 @@ and how it ended, ``ledger.sqlite`` every trial, ``results.parquet`` what they m
 """
 
 import os
-import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import msgspec
 
 from qisguard.errors import ScenarioError
 from qisguard.lab.campaign.plan import Options, Plan, plan_at
+from qisguard.lab.provenance import load, machine, versions
 
 FORMAT = 1
 SCENARIO, RUN, LEDGER = "scenario.toml", "run.json", "ledger.sqlite"
@@ -121,8 +120,8 @@ def create_run(out: Path, plan: Plan, options: Options, command: str) -> RunFold
         until=options.until,
         fail_on=list(options.gates),
         command=command,
-        versions=_versions(),
-        machine=_machine(),
+        versions=versions(LIBRARIES),
+        machine=machine() | {"load": load()},
         started=_now(),
     )
     folder = RunFolder(out, run, plan)
@@ -166,22 +165,3 @@ def free_folder(name: str, parent: Path) -> Path:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("qisguard", *LIBRARIES):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _machine() -> dict[str, str]:
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": str(os.cpu_count()),
-        "load": load,
-    }

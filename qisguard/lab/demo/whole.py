@@ -6,12 +6,10 @@ byte flipped, ``report.json`` everything together.
 """
 
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from qisguard.attacks import ATTACKS
@@ -30,6 +28,7 @@ from qisguard.lab.demo.runs import Job, Outcome, answer_to_all
 from qisguard.lab.demo.scenario import Loaded, load_scenario, packaged
 from qisguard.lab.demo.workers import run_jobs
 from qisguard.lab.live import LiveEngine
+from qisguard.lab.provenance import machine, versions
 from qisguard.lab.statistics import wilson
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.plugins import Card
@@ -215,8 +214,8 @@ def _report(
         command=f"qisguard demo --seed {seed}" + (" --quick" if is_quick else ""),
         seed=seed,
         is_quick=is_quick,
-        versions=_versions(),
-        machine=_machine(),
+        versions=versions(LIBRARIES),
+        machine=machine(),
         clock_rate=scenario.clock.rate,
         puzzle_bits=(scenario.network.static_puzzle_bits, scenario.network.dynamic_puzzle_bits),
         identities_mined=mined,
@@ -244,17 +243,3 @@ def _report(
 def _card(name: str) -> dict[str, str]:
     card: Card = (DEFENSES.get(name) or ATTACKS[name]).card
     return asdict(card)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("qisguard", *LIBRARIES):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _machine() -> dict[str, str]:
-    return {"system": f"{platform.system()} {platform.machine()}", "cores": str(os.cpu_count())}
