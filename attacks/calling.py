@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qisguard.identity.ids import NodeId
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Ping, Reply, Request, encode
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 from qisguard.plugins import Behaviour
 
 SOON = 0.5

@@ -19,8 +19,8 @@ from qisguard.identity.ids import NodeId
 from qisguard.identity.keys import verify
 from qisguard.identity.network import Network
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Reply, Request
-from qisguard.node.routing import Contact
 from qisguard.plugins import Counted, MakeEndpoint, Send, World
 from qisguard.session.channel import Session
 from qisguard.session.sessions import Opened, Plain, Sessions

@@ -16,8 +16,8 @@ from qisguard.attacks.provider_spam import LIFETIME, invented
 from qisguard.attacks.storage_drop import first_key
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import placement
+from qisguard.node.contact import Contact
 from qisguard.node.messages import FindNode, Reply, Request, Store
-from qisguard.node.routing import Contact
 from qisguard.plugins import Card, Mint, Recruit, World
 from qisguard.store.record import sign_record
 

@@ -8,7 +8,7 @@ from qisguard.attacks.calling import Caller
 from qisguard.attacks.lookup_lies import Colluder
 from qisguard.attacks.table_flood import check_period
 from qisguard.identity.ids import NodeId
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.plugins import Card, Mint, Recruit, World
 
 

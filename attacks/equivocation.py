@@ -14,8 +14,8 @@ from qisguard.attacks.storage_drop import first_key
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import placement
 from qisguard.identity.keys import KeyPair
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Request, Store
-from qisguard.node.routing import Contact
 from qisguard.plugins import Card, Mint, Recruit, World
 from qisguard.store.record import sign_record
 

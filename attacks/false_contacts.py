@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from qisguard.identity.address import pack_host
 from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, to_bytes
+from qisguard.node.contact import Contact
 from qisguard.node.messages import FindNode, Nodes, Reply, Request
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 from qisguard.plugins import Card, Mint, Recruit, World
 
 SPOOFED_BITS = 32

@@ -13,8 +13,8 @@ from qisguard.attacks.client import client, nearest
 from qisguard.attacks.storage_drop import first_key
 from qisguard.identity.ids import placement, to_bytes
 from qisguard.identity.keys import KeyPair
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Announce, Request, Store
-from qisguard.node.routing import Contact
 from qisguard.plugins import Card, Mint, Recruit, World
 from qisguard.store.record import index_place, join_record, sign_index, sign_record
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from qisguard.identity.address import pack_host
 from qisguard.identity.ids import NodeId, from_bytes, to_bytes
+from qisguard.node.contact import Contact
 from qisguard.node.messages import FindNode, Nodes, Reply, Request
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 from qisguard.plugins import ArrayAttack, Card, Mint, Recruit, World
 
 

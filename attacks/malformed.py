@@ -12,7 +12,7 @@ from qisguard.attacks.emitter import Emitter
 from qisguard.config import DATAGRAM_SIZE
 from qisguard.identity.address import Address
 from qisguard.node import messages
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.plugins import Card, Counted, Mint, Recruit, Send, World
 
 KEPT = 64

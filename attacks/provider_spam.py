@@ -13,8 +13,8 @@ from qisguard.errors import ScenarioError
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.ids import placement
 from qisguard.identity.keys import KeyPair
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Request, Store
-from qisguard.node.routing import Contact
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Card, Mint, Recruit, World
 from qisguard.store.record import sign_record

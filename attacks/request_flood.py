@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from qisguard.attacks.client import client
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.messages import FindNode, Reply, Request
-from qisguard.node.routing import Contact
 from qisguard.plugins import Card, Mint, Recruit, World
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from qisguard.attacks.emitter import Emitter, Tally, Victim
 from qisguard.identity.address import Address
 from qisguard.identity.ids import to_bytes
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.plugins import Card, Mint, Recruit, Send, World
 from qisguard.session import wire
 

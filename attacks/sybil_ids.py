@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qisguard.attacks.censor import Censor, Mute
 from qisguard.identity.ids import NodeId
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.plugins import ArrayAttack, Behaviour, Card, Mint, Recruit, World
 
 LIES = ("collude", "drop")

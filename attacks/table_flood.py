@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qisguard.attacks.calling import Caller
 from qisguard.attacks.lookup_lies import Colluder
 from qisguard.identity.ids import ID_BITS, NodeId
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.plugins import Card, Mint, Recruit, World
 
 PERIOD_MIN = 1.0

@@ -31,9 +31,9 @@ from qisguard.identity.network import Network
 from qisguard.lab.identities import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Message, Request
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 from qisguard.outcomes.packet import packet_body, sign_packet
 from qisguard.plugins import Clock, Send
 from qisguard.session import wire

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 
 from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.contact import Contact
+from qisguard.node.routing import RoutingTable
 
 NODES = 5_000
 COUNT = 21

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from qisguard.config import ReplicaRule
 from qisguard.identity.ids import NodeId
 from qisguard.identity.roster import Roster
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.plugins import Card, Rejected, Settings
 
 

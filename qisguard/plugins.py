@@ -26,9 +26,9 @@ if TYPE_CHECKING:  # names for annotations only: at run time this page depends o
     from qisguard.identity.ids import NodeId
     from qisguard.identity.keys import KeyPair
     from qisguard.identity.network import Network
+    from qisguard.node.contact import Contact
     from qisguard.node.messages import Reply, Request
     from qisguard.node.node import Node
-    from qisguard.node.routing import Contact
     from qisguard.outcomes.packet import OutcomePacket
     from qisguard.outcomes.synthesis import Evidence, SynthesisConfig
     from qisguard.outcomes.votes import Votes

@@ -18,11 +18,11 @@ from qisguard.lab.identities import mine
 from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node.checks import memoised
+from qisguard.node.contact import Contact
 from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from qisguard.node.publishing import Published
 from qisguard.node.reading import Retrieved
-from qisguard.node.routing import Contact
 from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Behaviour, Clock, Defense
 from qisguard.store.memory import MemoryStore

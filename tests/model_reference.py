@@ -6,8 +6,8 @@ from functools import cache
 from qisguard.identity.ids import NodeId
 from qisguard.lab.model.lookups import Adversary
 from qisguard.lab.model.network import Network
+from qisguard.node.contact import Contact
 from qisguard.node.lookup import Lookup
-from qisguard.node.routing import Contact
 
 WORD = 2**64 - 1
 ADDRESS = ("127.0.0.1", 1)

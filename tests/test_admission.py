@@ -14,7 +14,8 @@ from qisguard.node.admission import (
     forget,
     own_rules,
 )
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.contact import Contact
+from qisguard.node.routing import RoutingTable
 from qisguard.plugins import Admits, Rejected
 
 OWN = NodeId(1 << 200)

@@ -18,7 +18,7 @@ from qisguard.lab.scenario.loading import load_scenario, packaged, packaged_name
 from qisguard.lab.trial.arms import Arm
 from qisguard.lab.trial.engines import Job, run_job
 from qisguard.lab.trial.tables import count_false
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.plugins import Recruit, World
 
 ROUTING = (

@@ -12,11 +12,11 @@ from qisguard.identity.ids import NodeId, placement
 from qisguard.identity.keys import verify
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.lookup import QUERIES_MAX, QUERIES_PER_SIBLING, Lookup
 from qisguard.node.messages import Reply, Request
 from qisguard.node.node import Node
 from qisguard.node.operations import LATE, roster_replicas, take
-from qisguard.node.routing import Contact
 from qisguard.session.channel import nonce_of
 from qisguard.session.transcript import client_ciphers, server_ciphers
 from qisguard.store.memory import MemoryStore

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from qisguard.config import DATAGRAM_SIZE, NodeConfig
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Request
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 from tests.builders import make_key, make_node, make_packet, make_stranger
 from tests.strategies import anything, handshakes, spoken
 

@@ -9,7 +9,7 @@ import pytest
 from qisguard.config import NodeConfig
 from qisguard.errors import ScenarioError
 from qisguard.lab.live import LiveEngine
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.transport.udp import is_loopback, open_socket
 from tests.builders import CLOCK, make_crowd, make_identity, make_packet, publish, retrieve
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qisguard.identity.ids import NodeId
+from qisguard.node.contact import Contact
 from qisguard.node.lookup import QUERIES_MAX, QUERIES_PER_SIBLING, Lookup
-from qisguard.node.routing import Contact
 from tests.builders import make_contact
 
 ids = st.integers(1, 2**256 - 1).map(NodeId)

@@ -13,10 +13,10 @@ from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Reply, Request
 from qisguard.node.node import Node
 from qisguard.node.operations import roster_replicas
-from qisguard.node.routing import Contact
 from qisguard.plugins import Clock
 from tests.builders import (
     DAY,

@@ -14,7 +14,7 @@ from qisguard.exits import Exit
 from qisguard.identity.ids import NodeId
 from qisguard.lab.live import LiveEngine
 from qisguard.lab.probe import Phase, Probed, probe
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from tests.builders import CLOCK, make_crowd
 from tests.test_safety import CONFIG
 

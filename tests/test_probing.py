@@ -7,8 +7,9 @@ import pytest
 from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.probing import PAUSE_MIN, PINGS_MAX, Probing
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.routing import RoutingTable
 from tests.builders import make_contact, make_crowd, make_engine, make_node, make_stranger
 
 CONFIG = NodeConfig(k=8)

@@ -7,9 +7,10 @@ import pytest
 from qisguard.config import NodeConfig, ReplicaRule
 from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.lab.virtual import VirtualEngine
+from qisguard.node.contact import Contact
 from qisguard.node.maintenance import Maintenance
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.routing import RoutingTable
 from qisguard.store.memory import MemoryStore
 from tests.builders import (
     DAY,

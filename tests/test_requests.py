@@ -12,12 +12,12 @@ from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.lookup import Lookup
 from qisguard.node.messages import Message
 from qisguard.node.node import Node
 from qisguard.node.operations import LATE, Found
 from qisguard.node.round_trips import SAMPLES_MIN, RoundTrips
-from qisguard.node.routing import Contact
 from tests.builders import (
     find,
     make_contact,

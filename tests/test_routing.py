@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from qisguard.config import NodeConfig
 from qisguard.identity.ids import NodeId, shared_prefix
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.contact import Contact
+from qisguard.node.routing import RoutingTable
 from qisguard.plugins import Card, Rejected
 from tests.builders import draw, make_contact
 

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from qisguard.config import NodeConfig
 from qisguard.identity.address import network_of
 from qisguard.identity.ids import NodeId, shared_prefix
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.contact import Contact
+from qisguard.node.routing import RoutingTable
 from qisguard.plugins import Rejected
 
 OWN = NodeId(1 << 200)

@@ -8,7 +8,7 @@ import pytest
 from qisguard.config import NodeConfig
 from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from tests.builders import (
     CLOCK,
     NETWORK,

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.node import Node
 from qisguard.node.operations import Found
-from qisguard.node.routing import Contact
 from tests.builders import (
     find,
     make_crowd,

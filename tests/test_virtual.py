@@ -11,7 +11,7 @@ import pytest
 from qisguard.config import NodeConfig
 from qisguard.errors import ScenarioError
 from qisguard.lab import virtual
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from tests.builders import (
     address_of,
     make_crowd,

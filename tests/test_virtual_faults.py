@@ -22,8 +22,8 @@ from qisguard.lab.links import Cut, Direction, Latency, Links
 from qisguard.lab.skew import Skew
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.lab.warm import nearest
+from qisguard.node.contact import Contact
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 from tests.builders import (
     CLOCK,
     find,

@@ -19,7 +19,7 @@ from qisguard.identity.scope import Scope
 from qisguard.lab.brakes import Brakes, Limits
 from qisguard.lab.links import flip
 from qisguard.lab.live import LiveEngine
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.plugins import Clock, Send
 from qisguard.session import wire
 from qisguard.transport.udp import is_loopback

@@ -21,8 +21,9 @@ from qisguard.lab.brakes import Brakes
 from qisguard.lab.engine import Handle, MakeNode
 from qisguard.lab.links import Links, Traffic
 from qisguard.lab.skew import Skew
-from qisguard.node.node import Done, Node
+from qisguard.node.node import Node
 from qisguard.node.reading import Retrieved
+from qisguard.node.work import Done
 from qisguard.plugins import Clock, Endpoint, MakeEndpoint, Overhears
 
 __all__ = ["PATIENCE", "Links", "VirtualEngine"]

@@ -12,8 +12,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from qisguard.identity.ids import ID_BITS, NodeId
+from qisguard.node.contact import Contact
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 
 
 def warm_start(

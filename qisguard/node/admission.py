@@ -21,7 +21,7 @@ from qisguard.identity.ids import NodeId, shared_prefix
 from qisguard.plugins import Admits, Rejected
 
 if TYPE_CHECKING:  # names for annotations only: the table asks the rules
-    from qisguard.node.routing import Contact
+    from qisguard.node.contact import Contact
 
 
 class Contacts(Protocol):

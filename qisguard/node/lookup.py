@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from qisguard.identity.ids import NodeId
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 
 Filter = Callable[[NodeId, Sequence[Contact]], Sequence[Contact]]
 """Defences with the ``route`` seam: may drop and reorder candidates, never add."""

@@ -26,6 +26,7 @@ from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, shared_prefix, to
 from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Roster
 from qisguard.node import publishing
+from qisguard.node.contact import NEVER, Contact
 from qisguard.node.messages import Ping
 from qisguard.node.operations import (
     Ask,
@@ -35,7 +36,7 @@ from qisguard.node.operations import (
     region_depth,
     roster_replicas,
 )
-from qisguard.node.routing import NEVER, Contact, RoutingTable
+from qisguard.node.routing import RoutingTable
 from qisguard.store.store import Store
 
 Task: TypeAlias = Callable[[Surroundings], Operation[object]]

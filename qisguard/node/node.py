@@ -7,7 +7,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,16 +20,17 @@ from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Roster
 from qisguard.node import messages, operations, publishing, reading
 from qisguard.node.checks import Checks
+from qisguard.node.contact import Contact
 from qisguard.node.gate import Gate
 from qisguard.node.maintenance import Maintenance
 from qisguard.node.messages import Reply, Request
 from qisguard.node.outlook import Outlook
 from qisguard.node.probing import Probing
 from qisguard.node.requests import Requests
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.routing import RoutingTable
 from qisguard.node.scribe import Scribe
 from qisguard.node.serve import Server
-from qisguard.node.work import Work
+from qisguard.node.work import Done, Work
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.plugins import Accepts, Admits, Behaviour, Clock, Defense, Routes, Send
 from qisguard.session.channel import Session
@@ -42,14 +42,6 @@ if TYPE_CHECKING:
 
 EXPIRY_PERIOD = 3_600.0
 DAY = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Operation ``id`` of this node ended with ``value``."""
-
-    id: int
-    value: object
 
 
 class Node:

@@ -18,9 +18,9 @@ from qisguard.identity.ids import ID_BITS, NodeId, from_bytes, shared_prefix, to
 from qisguard.identity.roster import Roster
 from qisguard.node import messages
 from qisguard.node.checks import Checks
+from qisguard.node.contact import Contact
 from qisguard.node.lookup import Filter, Lookup
 from qisguard.node.messages import FindNode, Reply, Request
-from qisguard.node.routing import Contact
 from qisguard.store.record import IndexRecord, ProviderRecord
 from qisguard.store.store import Store
 

@@ -9,8 +9,9 @@ from qisguard.identity.ids import NodeId
 from qisguard.identity.network import Network
 from qisguard.identity.roster import Roster
 from qisguard.node.checks import Checks
+from qisguard.node.contact import Contact
 from qisguard.node.operations import Surroundings
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.routing import RoutingTable
 from qisguard.plugins import Clock, Routes
 from qisguard.session.sessions import Sessions
 from qisguard.store.record import IndexRecord, ProviderRecord, sign_index, sign_record

@@ -6,7 +6,8 @@ little, so that of nine contacts pinged one is dead: where nobody dies a ping go
 few minutes, where half of the network is replaced in ten minutes every few seconds.
 """
 
-from qisguard.node.routing import Contact, RoutingTable
+from qisguard.node.contact import Contact
+from qisguard.node.routing import RoutingTable
 
 PAUSE_MIN = 1.0
 """Seconds between two pings, at least."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.messages import Announce, ListPackets, Store
 from qisguard.node.operations import (
     Ask,
@@ -19,7 +20,6 @@ from qisguard.node.operations import (
     page_through,
     replicas,
 )
-from qisguard.node.routing import Contact
 from qisguard.store.record import ProviderRecord, index_place
 
 STORE_PAYLOAD_MAX = 1_120

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from qisguard.errors import QisguardError
 from qisguard.identity.ids import NodeId, placement, to_bytes
 from qisguard.node import messages
+from qisguard.node.contact import Contact
 from qisguard.node.messages import (
     FetchPackets,
     FindProviders,
@@ -29,7 +30,6 @@ from qisguard.node.operations import (
     replicas,
     take,
 )
-from qisguard.node.routing import Contact
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.store.record import ProviderRecord, index_place, open_record
 

@@ -20,10 +20,11 @@ from qisguard.config import NodeConfig
 from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
 from qisguard.node import messages
+from qisguard.node.contact import NEVER
 from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import LATE, REFUSED, Answered, Ask, Outcome
 from qisguard.node.round_trips import RENEWAL_TRIES, RoundTrips
-from qisguard.node.routing import NEVER, RoutingTable
+from qisguard.node.routing import RoutingTable
 from qisguard.session.channel import Session
 from qisguard.session.sessions import Sessions
 

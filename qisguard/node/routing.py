@@ -17,65 +17,16 @@
 from bisect import insort
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-
-import msgspec
 
 from qisguard.config import NodeConfig
-from qisguard.identity.address import Address, network_of
+from qisguard.identity.address import network_of
 from qisguard.identity.ids import ID_BITS, NodeId, shared_prefix
 from qisguard.identity.puzzle import Draw
 from qisguard.node.admission import Neighbours, forget, own_rules
+from qisguard.node.buckets import KBucket, Proved
+from qisguard.node.contact import NEVER, Contact
 from qisguard.node.siblings import SiblingList
 from qisguard.plugins import Admits, Rejected
-
-NEVER = float("-inf")
-"""A time before all others, in seconds."""
-
-
-class Contact(msgspec.Struct, frozen=True, gc=False):
-    """An id and the address it is said, or known, to have; a struct: replies are full of them."""
-
-    id: NodeId
-    address: Address
-
-
-@dataclass(slots=True, eq=False)
-class Proved:
-    """A contact that a session proved: one object, shared by its bucket and the sibling list.
-
-    ``seen`` is when an authentic message last came from it and ``asked`` when it was last named as
-    a question, in seconds; ``network`` is the number of its /24 or /48; ``failures`` counts the
-    silences since it was last heard.
-    """
-
-    contact: Contact
-    network: int
-    seen: float
-    asked: float = NEVER
-    failures: int = 0
-
-
-@dataclass(slots=True)
-class KBucket:
-    """What is known of one range of ids, each part from the one seen least recently to the last.
-
-    ``members`` are at most k. ``extra`` are siblings that find no place among them. ``waiting``
-    are not held: they proved themselves too late. ``networks`` counts the held ones.
-    """
-
-    members: dict[NodeId, Proved] = field(default_factory=dict)
-    extra: dict[NodeId, Proved] = field(default_factory=dict)
-    waiting: dict[NodeId, Proved] = field(default_factory=dict)
-    networks: Counter[int] = field(default_factory=Counter)
-
-    def __len__(self) -> int:
-        return len(self.members) + len(self.extra)
-
-    def __iter__(self) -> Iterator[Contact]:
-        for part in (self.members, self.extra):
-            for proved in part.values():
-                yield proved.contact
 
 
 class RoutingTable:

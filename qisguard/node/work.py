@@ -18,6 +18,14 @@ End = Callable[[object, float], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """Operation ``id`` of this node ended with ``value``."""
+
+    id: int
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
 class _Running:
     operation: Operation[object]
     end: End | None

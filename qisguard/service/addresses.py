@@ -7,7 +7,7 @@ from qisguard.errors import ScenarioError
 from qisguard.fill import show
 from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 
 ADDRESS_ALLOWED = "IP:PORT such as 192.0.2.7:4400 or [2001:db8::7]:4400"
 BOOTSTRAP_ALLOWED = "64 hex digits of the node id, @, and " + ADDRESS_ALLOWED

@@ -18,7 +18,7 @@ from qisguard.errors import DecodeError, ScenarioError
 from qisguard.fill import fill, is_number, nearest, show
 from qisguard.identity.address import Address
 from qisguard.identity.keys import KEY_SIZE, from_text
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.service.addresses import (
     is_loopback_address,
     is_unspecified,

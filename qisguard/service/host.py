@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from qisguard.errors import QisguardError, ScenarioError
+from qisguard.node.contact import Contact
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 from qisguard.service.addresses import show_address
 from qisguard.service.answering import answer
 from qisguard.service.clock import CALENDAR, RealTime

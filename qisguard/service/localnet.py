@@ -24,7 +24,7 @@ from qisguard.identity.descriptor import Identity
 from qisguard.identity.keys import KeyPair, to_text
 from qisguard.identity.network import Network, seal_network
 from qisguard.identity.roster import Issuer, Roster, seal_roster
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.service import identities
 from qisguard.service.addresses import show_address, show_contact
 from qisguard.service.processes import Running

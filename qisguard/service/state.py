@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qisguard.errors import QisguardError, ScenarioError, TrailError
-from qisguard.node.routing import Contact
+from qisguard.node.contact import Contact
 from qisguard.service.addresses import parse_bootstrap, show_contact
 from qisguard.trail.files import FolderFiles
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from qisguard.identity.address import Address
 from qisguard.identity.ids import NodeId
 from qisguard.lab.trial.ground import Ground
+from qisguard.node.contact import Contact
 from qisguard.node.node import Node
-from qisguard.node.routing import Contact
 
 
 def measure_tables(ground: Ground, liars: Collection[NodeId]) -> dict[str, tuple[int, int]]:
