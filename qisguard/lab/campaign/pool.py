@@ -10,12 +10,12 @@ import multiprocessing
 import os
 import signal
 import tempfile
-import threading
 from collections import deque
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from qisguard.errors import ServiceError
+from qisguard.lab.deadman import watch_parent
 
 if TYPE_CHECKING:
     from qisguard.lab.campaign.workers import Ended, Trial
@@ -38,9 +38,7 @@ def _serve(pipe: Any, private: str, threads: int, run: "Trial | None") -> None:
     gc.set_threshold(100_000, 50, 100)
     for name in _THREADS:
         os.environ.setdefault(name, str(threads))
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    watch_parent()
     from qisguard.lab.campaign.workers import attempt
     from qisguard.lab.trial.engines import run_job
 
@@ -51,12 +49,6 @@ def _serve(pipe: Any, private: str, threads: int, run: "Trial | None") -> None:
         except EOFError:
             return
         pipe.send(attempt(key, job, str(os.getpid()), run or run_job))
-
-
-def _end_with(sentinel: int) -> None:
-    """End this process when the parent is gone, in the middle of a trial too."""
-    connection.wait([sentinel])
-    os._exit(1)
 
 
 class _Process:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
+from qisguard.lab.deadman import watch_parent
 from qisguard.lab.demo.runs import Job, Outcome, run_job
 
 
@@ -17,6 +18,7 @@ def _start_worker(private: str) -> None:
     Garbage is collected seldom: a network makes many live objects.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watch_parent()
     tempfile.tempdir = private
     gc.set_threshold(100_000, 50, 100)
 
