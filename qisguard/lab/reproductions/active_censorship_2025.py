@@ -14,7 +14,7 @@ SIZE, K, BUDGET = 25_000, 20, 45
 NAMES = ("kl_detector", "scan_count", "distance_scan", "region_count")
 ALARMS = (0.0057, 0.044)
 BELIEVED = (1.0, 2.0)
-PAPER = "de Moura Netto et al., active attacks on content censorship in Kademlia, 2025"
+PAPER = "de Moura Netto et al., 2025 (active censorship)"
 
 
 def reproduce(tell: Tell, quick: bool) -> Findings:
