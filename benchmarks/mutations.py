@@ -124,7 +124,7 @@ def run_tests(tree: Path, tests: Sequence[str], timeout: float | None) -> tuple[
         "PYTHONDONTWRITEBYTECODE": "1",
         "MUTATED_TREE": str(tree),
     }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "mutation_guard"]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "mutation_guard"]
     command += ["-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
     try:
         done = subprocess.run(
