@@ -8,7 +8,7 @@ import random
 
 from qisguard.errors import ScenarioError
 from qisguard.identity.keys import KeyPair
-from qisguard.outcomes.packet import Body, OutcomePacket, packet_body, sign_packet
+from qisguard.outcomes.packet import Body, Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Question, World
 
 EARLY_DAYS = (30, 180)
@@ -24,18 +24,17 @@ def asked(world: World) -> Question:
     return world.question
 
 
-def outcome(question: Question, arm: str, rng: random.Random) -> tuple[int, int]:
-    """Return (time, event) that speaks against the target arm and for the other one."""
+def outcome(question: Question, arm: str, rng: random.Random) -> Outcome:
+    """Return an outcome that speaks against the target arm and for the other one."""
     if arm == question.target:
-        return rng.randint(*EARLY_DAYS), 1
-    return question.horizon + LATE_DAYS, 0
+        return Outcome.after(rng.randint(*EARLY_DAYS), 1)
+    return Outcome.after(question.horizon + LATE_DAYS, 0)
 
 
 def invent(
     world: World, question: Question, author: KeyPair, seq: int, arm: str, rng: random.Random
 ) -> OutcomePacket:
     """Return a signed packet about a case that does not exist, under a key of the query."""
-    time, event = outcome(question, arm, rng)
     example = question.example.body
     return sign_packet(
         packet_body(
@@ -48,8 +47,7 @@ def invent(
             day=world.today,
             exp=example.exp,
             arm=arm,
-            time=time,
-            event=event,
+            outcome=outcome(question, arm, rng),
             feat=dict(example.feat),
         ),
         author,
@@ -61,7 +59,6 @@ def rewrite(
 ) -> OutcomePacket:
     """Return a later version of a real case with the outcome that the attacker wants."""
     body: Body = packet.body
-    time, event = outcome(question, body.arm, rng)
     return sign_packet(
         packet_body(
             network=packet.network,
@@ -73,8 +70,7 @@ def rewrite(
             day=world.today,
             exp=body.exp,
             arm=body.arm,
-            time=time,
-            event=event,
+            outcome=outcome(question, body.arm, rng),
             feat=dict(body.feat),
         ),
         author,

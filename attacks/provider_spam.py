@@ -15,7 +15,7 @@ from qisguard.identity.ids import placement
 from qisguard.identity.keys import KeyPair
 from qisguard.node.contact import Contact
 from qisguard.node.messages import Request, Store
-from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Card, Mint, Recruit, World
 from qisguard.store.record import sign_record
 
@@ -95,8 +95,7 @@ def invented(
         day=world.today,
         exp=world.today + 1_000,
         arm=rng.choice("AB"),
-        time=rng.randint(1, 1_000),
-        event=1,
+        outcome=Outcome.after(rng.randint(1, 1_000), 1),
         feat={},
     )
     return sign_packet(body, author)

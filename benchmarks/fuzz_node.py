@@ -34,7 +34,7 @@ from qisguard.node import messages
 from qisguard.node.contact import Contact
 from qisguard.node.messages import Message, Request
 from qisguard.node.node import Node
-from qisguard.outcomes.packet import packet_body, sign_packet
+from qisguard.outcomes.packet import Outcome, packet_body, sign_packet
 from qisguard.plugins import Clock, Send
 from qisguard.session import wire
 from qisguard.session.sessions import Plain
@@ -129,8 +129,7 @@ class Fuzzer:
                     day=DAY,
                     exp=DAY + n % 3,
                     arm="A",
-                    time=n,
-                    event=n % 2,
+                    outcome=Outcome.after(n, n % 2),
                     feat={},
                 ),
                 authors[n % len(authors)],

@@ -21,6 +21,7 @@ from qisguard.lab.demo.cohort import HORMONE, NO_HORMONE, Patient, assign, boots
 from qisguard.lab.statistics import wilson
 from qisguard.outcomes.estimate import Estimate, issuer_estimate, pooled_estimate
 from qisguard.outcomes.issuers import FULL, Differences, differences, trimmed_mean
+from qisguard.outcomes.packet import TIME_TO_EVENT
 from qisguard.outcomes.survival import (
     Bools,
     Counts,
@@ -54,7 +55,21 @@ def votes(arm: Ints, issuer: Ints, time: Floats, event: Bools) -> Votes:
     size = len(arm)
     rows = np.arange(size)
     yes = np.ones(size, np.bool_)
-    return Votes(NAMES, issuer, issuer, rows, arm, time, event, np.full(size, 1e4), yes, yes)
+    days = np.zeros(size, np.int64)
+    return Votes(
+        TIME_TO_EVENT,
+        NAMES,
+        issuer,
+        issuer,
+        rows,
+        arm,
+        time,
+        event,
+        days,
+        np.full(size, 1e4),
+        yes,
+        yes,
+    )
 
 
 def ward_votes(wards: Sequence[Sequence[Patient]]) -> Votes:
@@ -71,7 +86,7 @@ def ward_votes(wards: Sequence[Sequence[Patient]]) -> Votes:
 def tally(rows: Votes) -> Counts:
     """Return the counts of unit weights at the horizon."""
     ones = np.ones(len(rows))
-    return count(rows.arm, rows.issuer, rows.time, rows.event, ones, HOSPITALS, HORIZON)
+    return count(rows.arm, rows.issuer, rows.value, rows.event, ones, HOSPITALS, HORIZON)
 
 
 def share_cap(precision: Floats) -> Floats:
@@ -210,7 +225,7 @@ def coverage(repeats: int, seed: int, correlation: float) -> None:
         rows = simulated(rng, correlation)
         counts, ones = tally(rows), np.ones(len(rows))
         pooled = pooled_estimate(counts, rows, ones)
-        squares = influence(counts, rows.arm, rows.time, rows.event, ones) ** 2
+        squares = influence(counts, rows.arm, rows.value, rows.event, ones) ** 2
         parts = np.bincount(rows.arm, squares, 2)
         half = t_quantile(10**6) * np.sqrt([*parts, parts.sum()])
         centre = np.array([*(arm.estimate for arm in pooled.arms), pooled.difference])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qisguard.errors import RecordError
-from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.packet import Outcome, OutcomePacket
 from qisguard.outcomes.template import Template
 from qisguard.plugins import Card, Rejected
 
@@ -58,7 +58,7 @@ class Structure:
             return Rejected("structure: observed in the future")
         if body.gone:
             return None
-        if self.template.fault(body.arm, body.kind, body.time, body.feat):
+        if self.template.fault(body.arm, Outcome.of(body), body.feat):
             return Rejected("structure: value outside the template")
         told = {name: body.feat[name] for name in self._shared if name in body.feat}
         if told and packet.key not in self.template.expand(told, self.secret):

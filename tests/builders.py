@@ -23,7 +23,7 @@ from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from qisguard.node.publishing import Published
 from qisguard.node.reading import Retrieved
-from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Behaviour, Clock, Defense
 from qisguard.store.memory import MemoryStore
 from qisguard.store.record import ProviderRecord, sign_record
@@ -116,8 +116,7 @@ def make_packet(
             day=DAY - 10,
             exp=exp,
             arm="A",
-            time=time,
-            event=1,
+            outcome=Outcome.after(time, 1),
             feat={"age": 61, "stage": "III"},
         ),
         pair,

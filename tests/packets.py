@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.roster import Issuer, Roster
 from qisguard.lab.demo.cohort import Cohort, Patient, assign
-from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.outcomes.packet import TIME_TO_EVENT, Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.outcomes.template import Template, open_template
 from qisguard.outcomes.votes import Votes
 
@@ -52,8 +52,7 @@ def sign(
         day=day,
         exp=exp,
         arm=arm,
-        time=time,
-        event=event,
+        outcome=Outcome.after(time, event),
         feat=patient.feat,
     )
     return sign_packet(body, author)
@@ -123,6 +122,7 @@ def columns(
     yes = np.ones(size, np.bool_)
     places = np.zeros(size, np.int64) if issuer is None else np.array(issuer, np.int64)
     return Votes(
+        TIME_TO_EVENT,
         tuple(f"hospital-{place:02d}" for place in range(issuers)),
         places,
         places,
@@ -130,6 +130,7 @@ def columns(
         np.array(arm, np.int64),
         np.array(time, np.float64),
         np.array(event, np.bool_),
+        np.full(size, TODAY),
         np.full(size, 1000.0),
         yes,
         yes,

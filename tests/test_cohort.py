@@ -11,6 +11,7 @@ from qisguard.lab.demo.cohort import (
     bootstrap,
     load_cohort,
 )
+from qisguard.outcomes.packet import Outcome
 from tests.packets import template
 
 
@@ -26,7 +27,7 @@ def test_gbsg2_has_the_published_patients() -> None:
 def test_every_patient_fits_the_template(source: str) -> None:
     shape = template()
     for p in load_cohort(source):
-        assert shape.fault(p.arm, "time-to-event", p.time, p.feat) is None
+        assert shape.fault(p.arm, Outcome.after(p.time, p.event), p.feat) is None
         assert len(shape.key(p.values)) == 32
 
 

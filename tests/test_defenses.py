@@ -19,7 +19,7 @@ from qisguard.lab.demo.cohort import REAL, SYNTHETIC, Patient, assign, bootstrap
 from qisguard.outcomes.answer import Answer, State
 from qisguard.outcomes.estimate import ISSUER_TRIMMED, issuer_estimate, pooled_estimate
 from qisguard.outcomes.issuers import differences
-from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.outcomes.survival import count
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
 from qisguard.outcomes.votes import Votes, collect
@@ -97,8 +97,7 @@ def forged(**change: object) -> OutcomePacket:
         "day": TODAY,
         "exp": TODAY + 9,
         "arm": "hormone",
-        "time": 700,
-        "event": 1,
+        "outcome": Outcome.after(700, 1),
         "feat": PATIENT.feat,
     }
     return sign_packet(packet_body(**(fields | change)), AUTHOR)  # type: ignore[arg-type]  # forgery
@@ -113,7 +112,7 @@ def forged(**change: object) -> OutcomePacket:
         ({"day": TODAY + 2, "exp": TODAY + 9}, "observed in the future"),
         ({"day": TODAY + 1}, None),
         ({"arm": "placebo"}, "value outside the template"),
-        ({"time": 10_001}, "value outside the template"),
+        ({"outcome": Outcome.after(10_001, 1)}, "value outside the template"),
         ({"feat": {"age": 4}}, "value outside the template"),
         ({"feat": {"shoe": 40}}, "value outside the template"),
     ],
@@ -175,9 +174,9 @@ def test_sequence_keeps_a_stolen_key_from_burning_the_numbers_of_its_cases() -> 
         sign(owner, CASE, seq=2, time=101, event=1),
     ]
     burnt = votes_of(network)
-    assert burnt.time[burnt.current].tolist() == [2000.0]
+    assert burnt.value[burnt.current].tolist() == [2000.0]
     kept = collect(network.packets, network.roster, ARMS, TODAY, {}, [Sequence()]).votes
-    assert kept.time[kept.current].tolist() == [101.0]
+    assert kept.value[kept.current].tolist() == [101.0]
 
 
 # --- one vote ------------------------------------------------------------------------------------
@@ -269,7 +268,7 @@ def poisoned(votes: Votes, hospitals: int, each: int) -> Votes:
     arm = np.tile(np.arange(2), hospitals * each)
     return columns(
         [*votes.arm.tolist(), *arm.tolist()],
-        [*votes.time.tolist(), *np.where(arm == 0, 30.0, 2000.0).tolist()],
+        [*votes.value.tolist(), *np.where(arm == 0, 30.0, 2000.0).tolist()],
         [*votes.event.tolist(), *(arm == 0).tolist()],
         [*votes.issuer.tolist(), *issuer.tolist()],
         20,
@@ -279,7 +278,7 @@ def poisoned(votes: Votes, hospitals: int, each: int) -> Votes:
 def signs(votes: Votes) -> tuple[bool, bool]:
     """Return whether pooled votes and issuers decide for the second arm."""
     ones = np.ones(len(votes))
-    counts = count(votes.arm, votes.issuer, votes.time, votes.event, ones, 20, 730)
+    counts = count(votes.arm, votes.issuer, votes.value, votes.event, ones, 20, 730)
     pooled = pooled_estimate(counts, votes, ones)
     across = issuer_estimate(differences(counts), votes, ones, IssuerTrim().trim_ratio)
     return pooled.difference < 0, across.difference < 0

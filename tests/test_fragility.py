@@ -38,7 +38,7 @@ def pooled_arms(patients: list[Patient]) -> tuple[Arm, Arm]:
     arm, time, event = zip(*patients, strict=True)
     votes = columns(arm, time, event)
     ones = np.ones(len(patients))
-    counts = count(votes.arm, votes.issuer, votes.time, votes.event, ones, 1, HORIZON)
+    counts = count(votes.arm, votes.issuer, votes.value, votes.event, ones, 1, HORIZON)
     return Arm.of(counts, 0), Arm.of(counts, 1)
 
 

@@ -9,7 +9,7 @@ from qisguard.lab.demo.cohort import assign
 from qisguard.lab.demo.members import make_members
 from qisguard.lab.demo.scenario import load_scenario
 from qisguard.lab.identities import price
-from qisguard.outcomes.packet import open_packet
+from qisguard.outcomes.packet import Outcome, open_packet
 from tests.builders import draw, make_network
 from tests.stories import SYBILS, cohort, people, scenario
 
@@ -53,7 +53,7 @@ def test_every_patient_is_one_signed_packet_of_its_own_hospital() -> None:
             assert packet.author == hospital.author.public
             assert packet.network == members.network.id
             body = packet.body
-            assert not loaded.template.fault(body.arm, body.kind, body.time, body.feat)
+            assert not loaded.template.fault(body.arm, Outcome.of(body), body.feat)
             cases.add(packet.case)
     assert len(cases) == len(cohort())
 

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from qisguard.errors import DecodeError, ProofError, QisguardError, RecordError
 from qisguard.identity.keys import PACKET_TAG, to_text
-from qisguard.outcomes.packet import PACKET_SIZE_MAX, Body, open_packet, packet_body, sign_packet
+from qisguard.outcomes.packet import (
+    PACKET_SIZE_MAX,
+    Body,
+    Outcome,
+    open_packet,
+    packet_body,
+    sign_packet,
+)
 from tests.builders import DAY, NETWORK, key_pair, make_packet
 
 AUTHOR = key_pair("author-0")
@@ -58,8 +65,7 @@ def test_whatever_can_be_signed_can_be_opened(
         day=DAY,
         exp=DAY + 1,
         arm=arm,
-        time=time,
-        event=event,
+        outcome=Outcome.after(time, event),
         feat=feat,
     )
     try:
@@ -163,18 +169,26 @@ def test_a_tombstone_says_nothing_but_that_the_case_moved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "is_good"),
-    [("binary", 0.0, 1), ("binary", 1.0, 1), ("binary", 0.5, 0), ("numeric", -3.25, 1)],
+    ("outcome", "refusal"),
+    [
+        ({"kind": "binary", "value": 0.0}, None),
+        ({"kind": "binary", "value": 1.0}, None),
+        ({"kind": "binary", "value": 0.5}, "do not fit"),
+        ({"kind": "binary", "value": 1.0, "unit": "mg"}, "unit = 'mg'"),
+        ({"kind": "numeric", "value": -3.25, "unit": "mmol/l"}, None),
+        ({"kind": "numeric", "value": -3.25}, "unit = ''"),
+        ({"kind": "numeric", "value": 1e300, "unit": "mmol/l"}, "must be finite and within"),
+    ],
 )
-def test_each_kind_carries_its_own_outcome(kind: str, value: float, is_good: int) -> None:
+def test_each_kind_carries_its_own_outcome(outcome: dict[str, Any], refusal: str | None) -> None:
     fields = json.loads(GOOD.data[:-64])
     order = ["v", "net", "tpl", "key", "case", "author", "seq", "day", "exp", "arm"]
-    fields = {name: fields[name] for name in order} | {"kind": kind, "value": value}
-    data = _signed(json.dumps(fields, separators=(",", ":")).encode())
-    if is_good:
-        assert open_packet(data).body.value == value
+    fields = {name: fields[name] for name in order} | outcome
+    data = _signed(json.dumps(fields, separators=(",", ":")).replace("e+", "e").encode())
+    if refusal is None:
+        assert open_packet(data).body.value == outcome["value"]
     else:
-        with pytest.raises(RecordError, match="do not fit"):
+        with pytest.raises(RecordError, match=refusal):
             open_packet(data)
 
 

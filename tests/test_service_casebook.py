@@ -9,7 +9,7 @@ import pytest
 
 from qisguard.errors import StoreError
 from qisguard.identity.keys import KEY_SIZE, KeyPair
-from qisguard.outcomes.packet import Body, OutcomePacket, sign_packet
+from qisguard.outcomes.packet import Body, Outcome, OutcomePacket, sign_packet
 from qisguard.service import casebook
 from qisguard.service.casebook import LIFETIME_DAYS, Casebook, Prepared, pseudonym
 from qisguard.service.cases import Case
@@ -22,7 +22,7 @@ AUTHOR = key_pair("casebook author")
 
 
 def _case(name: str = "1", time: int = 100, key: int = 0) -> Case:
-    return Case(2, name, KEYS[key], "hormone", time, 1, {"age": 50})
+    return Case(2, name, KEYS[key], "hormone", Outcome.after(time, 1), {"age": 50})
 
 
 def _open(folder: Path, network: bytes = NETWORK.id) -> Casebook:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qisguard.errors import ScenarioError
+from qisguard.outcomes.packet import Outcome
 from qisguard.service.cases import read_cases
 from qisguard.service.opening import open_named_template
 from tests.services import EXAMPLES
@@ -43,7 +44,8 @@ def test_a_line_becomes_a_case_with_its_key_outcome_and_features(tmp_path: Path)
     values = {"grade": "II", "menopause": "Post"}
     numbers = {"oestrogen-receptor": 12, "progesterone-receptor": 0}
     assert case.key == TEMPLATE.key({**values, **numbers})
-    assert (case.line, case.name, case.arm, case.time, case.event) == (2, "a", "hormone", 730, 1)
+    assert (case.line, case.name, case.arm) == (2, "a", "hormone")
+    assert case.outcome == Outcome.after(730, 1)
     assert case.feat == {"age": 61, "nodes": 3}
     assert sheet.errors == []
 
@@ -54,10 +56,10 @@ def test_json_lines_say_the_same_as_csv(tmp_path: Path) -> None:
     path.write_text(json.dumps(row) + "\n\n")
     (from_json,) = read_cases(path, TEMPLATE).cases
     (from_csv,) = read_cases(_csv(tmp_path, GOOD), TEMPLATE).cases
-    assert (from_json.key, from_json.feat, from_json.time) == (
+    assert (from_json.key, from_json.feat, from_json.outcome) == (
         from_csv.key,
         from_csv.feat,
-        from_csv.time,
+        from_csv.outcome,
     )
 
 

@@ -270,14 +270,14 @@ def test_one_issuer_has_a_bounded_influence_however_many_cases_it_invents() -> N
 def test_an_issuer_with_one_arm_only_says_nothing_and_an_unknown_outcome_has_no_weight() -> None:
     votes = columns([0, 0, 0, 1, 1], [900, 10, 900, 900, 10], [0, 0, 0, 0, 0], [0, 1, 2, 2, 1], 3)
     ones = np.ones(5)
-    counts = count(votes.arm, votes.issuer, votes.time, votes.event, ones, 3, 730)
+    counts = count(votes.arm, votes.issuer, votes.value, votes.event, ones, 3, 730)
     assert differences(counts).issuer.tolist() == [2]
     assert differences(counts).weight.tolist() == [0.5]
 
 
 def test_full_weight_is_reached_with_four_known_outcomes_in_each_arm() -> None:
     votes = columns([0] * 4 + [1] * 4, [900] * 8, [0] * 8)
-    counts = count(votes.arm, votes.issuer, votes.time, votes.event, np.ones(8), 1, 730)
+    counts = count(votes.arm, votes.issuer, votes.value, votes.event, np.ones(8), 1, 730)
     assert differences(counts).weight.tolist() == [FULL]
 
 
@@ -300,7 +300,7 @@ def test_intervals_cover_when_patients_of_one_hospital_are_alike() -> None:
         dies = rng.random(400) > alive[issuer]
         votes = columns(arm.tolist(), np.where(dies, 365, 900), dies.tolist(), issuer.tolist(), 20)
         ones = np.ones(400)
-        counts = count(votes.arm, votes.issuer, votes.time, votes.event, ones, 20, 730)
+        counts = count(votes.arm, votes.issuer, votes.value, votes.event, ones, 20, 730)
         pooled = pooled_estimate(counts, votes, ones)
         across = issuer_estimate(differences(counts), votes, ones, 0.3)
         hits += [

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qisguard.errors import RecordError
+from qisguard.outcomes.packet import Outcome
 from qisguard.outcomes.template import Value, open_template
 from tests.packets import TEMPLATE_FILE, template
 
@@ -92,8 +93,12 @@ def test_a_missing_field_has_no_key() -> None:
         ("edges = [0, 10, 100]", "edges = [0, nan]", "must be finite numbers that rise"),
         ('"I", "II", "III"', '"I", "I"', "must be different texts"),
         ('arms = ["hormone", "no-hormone"]', 'arms = ["hormone"]', "two or more treatments"),
-        ('kind = "time-to-event"', 'kind = "guess"', "template.kind = 'guess', must be one of"),
-        ("horizon = 730", "horizon = 20000", "template.horizon = 20000, must be within time"),
+        ('kind = "time-to-event"', 'kind = "guess"', "outcome.kind = 'guess', must be one of"),
+        (
+            "horizon = 730",
+            "horizon = 20000",
+            "outcome.horizon = 20000, must be a whole number from 1",
+        ),
         ('name = "menopause"', 'name = "grade"', "each name once"),
         ("max = 110", "max = 10", "feat.age.max = 10, must be a whole number from 18"),
         ("[feat.age]", "colour = 3\n[feat.age]", "must be one of name, edges, unit"),
@@ -112,19 +117,19 @@ def test_a_broken_template_is_refused_with_table_key_value_and_allowed(
 
 
 @pytest.mark.parametrize(
-    ("arm", "kind", "time", "feat", "fault"),
+    ("arm", "outcome", "feat", "fault"),
     [
-        ("hormone", "time-to-event", 730, {"age": 50}, None),
-        ("placebo", "time-to-event", 730, {}, "arm 'placebo' is not one of hormone, no-hormone"),
-        ("hormone", "binary", None, {}, "kind 'binary' is not time-to-event"),
-        ("hormone", "time-to-event", 10_001, {}, "time 10001 is not 0 to 10000 days"),
-        ("hormone", "time-to-event", 1, {"age": 17}, "age 17 is not 18 to 110 years"),
-        ("hormone", "time-to-event", 1, {"age": "50"}, "age '50' is not 18 to 110 years"),
-        ("hormone", "time-to-event", 1, {"mood": 1}, "feature 'mood' is not one of age, size"),
+        ("hormone", Outcome.after(730, 1), {"age": 50}, None),
+        ("placebo", Outcome.after(730, 1), {}, "arm 'placebo' is not one of hormone, no-hormone"),
+        ("hormone", Outcome.binary(True), {}, "kind 'binary' is not time-to-event"),
+        ("hormone", Outcome.after(10_001, 1), {}, "time 10001 is not 0 to 10000 days"),
+        ("hormone", Outcome.after(1, 1), {"age": 17}, "age 17 is not 18 to 110 years"),
+        ("hormone", Outcome.after(1, 1), {"age": "50"}, "age '50' is not 18 to 110 years"),
+        ("hormone", Outcome.after(1, 1), {"mood": 1}, "feature 'mood' is not one of age, size"),
     ],
 )
 def test_an_impossible_outcome_has_a_fault(
-    arm: str, kind: str, time: int | None, feat: dict[str, int | str], fault: str | None
+    arm: str, outcome: Outcome, feat: dict[str, int | str], fault: str | None
 ) -> None:
-    found = template().fault(arm, kind, time, feat)
+    found = template().fault(arm, outcome, feat)
     assert (found is None) if fault is None else (found is not None and fault in found)

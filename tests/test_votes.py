@@ -41,7 +41,7 @@ def tombstone(author: KeyPair, case: bytes, seq: int) -> OutcomePacket:
 
 def rows(votes: Votes) -> list[tuple[object, ...]]:
     names = [votes.issuers[place] for place in votes.issuer]
-    table = (names, votes.author, votes.case, votes.arm, votes.time, votes.event, votes.age)
+    table = (names, votes.author, votes.case, votes.arm, votes.value, votes.event, votes.age)
     return list(zip(*table, votes.enrolled, votes.current, strict=True))
 
 
@@ -59,7 +59,7 @@ def test_the_latest_version_of_a_case_is_current_whatever_comes_first() -> None:
     old, new = sign(MEMBER, CASE, time=1), sign(MEMBER, CASE, time=2, seq=2)
     for order in ((old, new), (new, old)):
         votes = gather(*order).votes
-        assert votes.time[votes.current].tolist() == [2.0]
+        assert votes.value[votes.current].tolist() == [2.0]
         assert len(votes) == 2
 
 

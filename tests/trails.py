@@ -11,7 +11,7 @@ from qisguard.identity.ids import NodeId, node_id
 from qisguard.identity.keys import KeyPair
 from qisguard.identity.network import Network, seal_network
 from qisguard.identity.roster import Issuer, Roster, seal_roster
-from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.trail.checkpoint import LogKey, origin_of
 from qisguard.trail.entries import Entry, fetch, hold, publish
 from qisguard.trail.files import MemoryFiles
@@ -84,8 +84,7 @@ class Net:
                 day=day,
                 exp=exp,
                 arm="A",
-                time=time,
-                event=1,
+                outcome=Outcome.after(time, 1),
                 feat={"age": 61},
             ),
             author,

@@ -18,7 +18,7 @@ from qisguard.lab.stranger import Stranger
 from qisguard.node import messages
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
-from qisguard.outcomes.packet import Body, packet_body
+from qisguard.outcomes.packet import Body, Outcome, packet_body
 from qisguard.plugins import Clock
 from qisguard.store.memory import MemoryStore
 from qisguard.store.record import sign_record
@@ -248,8 +248,7 @@ class Packets:
             day=DAY,
             exp=DAY + 100,
             arm="A",
-            time=self._time(),
-            event=self.rng.randrange(2),
+            outcome=Outcome.after(self._time(), self.rng.randrange(2)),
             feat={},
         )
         return Case(author, key, placement(key), case, body)

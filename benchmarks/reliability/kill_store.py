@@ -29,7 +29,7 @@ from pathlib import Path
 from qisguard.errors import QisguardError
 from qisguard.identity.ids import from_bytes, node_id, placement, to_bytes
 from qisguard.identity.keys import KeyPair
-from qisguard.outcomes.packet import OutcomePacket, open_packet, packet_body, sign_packet
+from qisguard.outcomes.packet import Outcome, OutcomePacket, open_packet, packet_body, sign_packet
 from qisguard.store.record import open_record, sign_index, sign_record
 from qisguard.store.sqlite import SqliteStore
 from qisguard.store.store import StoreLimits
@@ -69,8 +69,7 @@ def packet_of(name: int, seq: int, time_: int = 1) -> OutcomePacket:
         day=DAY,
         exp=DAY + 9,
         arm="A",
-        time=time_,
-        event=1,
+        outcome=Outcome.after(time_, 1),
         feat={},
     )
     return sign_packet(body, author)

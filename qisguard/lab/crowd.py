@@ -25,7 +25,7 @@ from qisguard.lab.warm import nearest, warm_start
 from qisguard.node.checks import Checks, memoised
 from qisguard.node.node import Node
 from qisguard.node.operations import Found
-from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Clock
 from qisguard.store.memory import MemoryStore
 from qisguard.store.store import StoreLimits
@@ -68,8 +68,7 @@ def crowd_packet(
         day=day,
         exp=day + 1_000,
         arm="A",
-        time=100,
-        event=1,
+        outcome=Outcome.after(100, 1),
         feat={},
     )
     return sign_packet(body, pair)

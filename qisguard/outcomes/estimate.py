@@ -66,7 +66,7 @@ def pooled_estimate(counts: Counts, votes: Votes, weights: Floats) -> Estimate:
         quantile = t_quantile(len(present) - 1)
         note = f"interval from leaving out each of {len(present)} issuers"
     else:
-        parts = influence(counts, votes.arm, votes.time, votes.event, weights) ** 2
+        parts = influence(counts, votes.arm, votes.value, votes.event, weights) ** 2
         each = np.bincount(votes.arm, parts, 2)
         variances = np.array([each[0], each[1], each.sum()])
         quantile = t_quantile(len(votes) - 1)

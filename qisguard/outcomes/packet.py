@@ -27,13 +27,18 @@ from qisguard.identity.keys import (
 
 PACKET_SIZE_MAX = 512
 CASE_SIZE = 16
+BINARY, NUMERIC, TIME_TO_EVENT = KINDS = ("binary", "numeric", "time-to-event")
 
 Verify = Callable[[bytes, bytes, bytes, bytes], None]
 """``keys.verify``, or a memo of it: raises ProofError."""
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The JSON body. ``time`` is in days; ``day`` and ``exp`` are calendar days."""
+    """The JSON body: one outcome, of the kind that ``kind`` says, or a tombstone.
+
+    ``value`` is 0 or 1 (binary) or a number in ``unit`` (numeric); ``time`` is in days and
+    ``event`` 1 or 0 (time-to-event); ``day`` and ``exp`` are calendar days.
+    """
 
     v: int
     net: str
@@ -47,6 +52,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     arm: str = ""
     kind: str = ""
     value: float | None = None
+    unit: str = ""
     time: int | None = None
     event: int | None = None
     feat: dict[str, int | str] = {}
@@ -134,20 +140,55 @@ def _check_bounds(body: Body) -> None:
             raise RecordError(f"packet: feature {feature!r} is beyond {INTEGER_MAX}")
     if body.gone:
         outcome = (body.value, body.time, body.event)
-        if body.kind or body.arm or body.feat or outcome != (None, None, None):
+        if body.kind or body.arm or body.unit or body.feat or outcome != (None, None, None):
             raise RecordError("packet: a tombstone carries no outcome")
         return
     wanted = {
-        "binary": body.value in (0.0, 1.0) and body.time is None and body.event is None,
-        "numeric": body.value is not None and body.time is None and body.event is None,
-        "time-to-event": body.value is None and body.time is not None and body.event in (0, 1),
+        BINARY: body.value in (0.0, 1.0) and body.time is None and body.event is None,
+        NUMERIC: body.value is not None and body.time is None and body.event is None,
+        TIME_TO_EVENT: body.value is None and body.time is not None and body.event in (0, 1),
     }
     if body.kind not in wanted:
         raise RecordError(f"packet: kind = {body.kind!r}, must be one of {', '.join(wanted)}")
     if not wanted[body.kind]:
         raise RecordError(f"packet: value, time and event do not fit kind {body.kind!r}")
+    if (body.kind == NUMERIC) != bool(body.unit):
+        raise RecordError(f"packet: unit = {body.unit!r}, numbers have one and nothing else does")
+    if body.value is not None and not abs(body.value) <= INTEGER_MAX:
+        raise RecordError(f"packet: value = {body.value}, must be finite and within {INTEGER_MAX}")
     if body.time is not None and not 0 <= body.time <= INTEGER_MAX:
         raise RecordError(f"packet: time = {body.time}, must be 0 to {INTEGER_MAX} days")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened to one case, in the fields of its kind; made by one of the methods below."""
+
+    kind: str
+    value: float | None = None
+    unit: str = ""
+    time: int | None = None
+    event: int | None = None
+
+    @classmethod
+    def of(cls, body: Body) -> "Outcome":
+        """Return the outcome in a packet's body."""
+        return cls(body.kind, body.value, body.unit, body.time, body.event)
+
+    @classmethod
+    def binary(cls, happened: bool) -> "Outcome":
+        """Return whether it happened."""
+        return cls(BINARY, value=float(happened))
+
+    @classmethod
+    def numeric(cls, value: float, unit: str) -> "Outcome":
+        """Return a number in ``unit``."""
+        return cls(NUMERIC, value=value, unit=unit)
+
+    @classmethod
+    def after(cls, days: int, event: int) -> "Outcome":
+        """Return the event after ``days`` (1), or the end of observation without it (0)."""
+        return cls(TIME_TO_EVENT, time=days, event=event)
 
 
 def packet_body(
@@ -161,11 +202,10 @@ def packet_body(
     day: int,
     exp: int,
     arm: str,
-    time: int,
-    event: int,
+    outcome: Outcome,
     feat: dict[str, int | str],
 ) -> Body:
-    """Return a time-to-event body from identifiers in bytes."""
+    """Return a body from identifiers in bytes."""
     return Body(
         v=1,
         net=to_text(network),
@@ -177,8 +217,10 @@ def packet_body(
         day=day,
         exp=exp,
         arm=arm,
-        kind="time-to-event",
-        time=time,
-        event=event,
+        kind=outcome.kind,
+        value=outcome.value,
+        unit=outcome.unit,
+        time=outcome.time,
+        event=outcome.event,
         feat=feat,
     )

@@ -133,19 +133,34 @@ def synthesize(
         today: calendar day.
         first_seen: day on which somebody else first attested a packet, by packet digest.
     """
+    weighed = weigh(packets, roster, defenses, arms, today, first_seen, template.outcome.kind)
+    return conclude(weighed, len(packets), template, config, defenses, arms)
+
+
+def conclude(
+    weighed: Weighed,
+    packets: int,
+    template: Template,
+    config: SynthesisConfig,
+    defenses: Sequence[Defense],
+    arms: tuple[str, str],
+) -> Answer:
+    """Return the answer of weighed votes: everything after the weights, columns throughout.
+
+    ``packets`` is how many were received; the other arguments are those of ``synthesize``.
+    """
     if len(set(arms)) != 2 or not set(arms) <= set(template.arms):
         raise RecordError(f"arms = {arms!r}, must be two of {', '.join(template.arms)}")
-    horizon = config.horizon or template.horizon
-    weighed = weigh(packets, roster, defenses, arms, today, first_seen)
+    horizon = config.horizon or template.outcome.horizon
     estimand = (
         f"survival at {horizon} days, {arms[0]} less {arms[1]}, {template.label} ({template.id})"
     )
     cases = _cases(weighed.votes)
     if min(cases) < config.min_cohort:
-        return _too_small(len(packets), config, estimand, arms, weighed.dropped)
+        return _too_small(packets, config, estimand, arms, weighed.dropped)
     votes, weights = weighed.votes, weighed.weights
     counts = count(
-        votes.arm, votes.issuer, votes.time, votes.event, weights, len(votes.issuers), horizon
+        votes.arm, votes.issuer, votes.value, votes.event, weights, len(votes.issuers), horizon
     )
     found = differences(counts)
     pooled = pooled_estimate(counts, votes, weights)
@@ -173,7 +188,7 @@ def synthesize(
         high=estimate.high,
         method=estimate.method,
         method_note=estimate.note,
-        packets=len(packets),
+        packets=packets,
         cases=sum(cases),
         issuers=len(estimate.issuers),
         effective=sum(arm.effective for arm in estimate.arms),

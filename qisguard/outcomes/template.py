@@ -22,11 +22,10 @@ from typing import TypeAlias
 import msgspec
 
 from qisguard.errors import RecordError
+from qisguard.outcomes.packet import BINARY, KINDS, NUMERIC, TIME_TO_EVENT, Outcome
 
 KEY_TAG = b"qisguard/similarity-key/v1\n"
 TEMPLATE_SIZE_MAX = 64 << 10
-KINDS = ("time-to-event",)
-
 Value: TypeAlias = str | int | float
 
 
@@ -83,20 +82,56 @@ class Range:
         return isinstance(value, int) and self.low <= value <= self.high
 
 
+@dataclass(frozen=True, slots=True)
+class OutcomeRule:
+    """What may happen to a case: the kind, the range, and which end of it is the better one.
+
+    ``unit`` is that of numbers, and days for a time to an event. ``horizon`` is the day at which
+    survival is compared, 0 for other kinds.
+    """
+
+    kind: str
+    unit: str
+    low: float
+    high: float
+    higher_is_better: bool = True
+    horizon: int = 0
+
+    @property
+    def allowed(self) -> str:
+        """Return the range in words."""
+        return f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value, or a time in days, is within the range."""
+        return self.low <= value <= self.high
+
+    def fault(self, outcome: Outcome) -> str | None:
+        """Return why no case could have had this outcome, or None."""
+        if outcome.kind != self.kind:
+            return f"kind {outcome.kind!r} is not {self.kind}"
+        if outcome.kind == NUMERIC and outcome.unit != self.unit:
+            return f"unit {outcome.unit!r} is not {self.unit}"
+        name, found = (
+            ("time", outcome.time) if outcome.kind == TIME_TO_EVENT else ("value", outcome.value)
+        )
+        if found is None or not self.holds(found):
+            return f"{name} {found} is not {self.allowed}"
+        return None
+
+
 @dataclass(frozen=True)
 class Template:
     """An expert's definition of similar cases, of the treatments and of a possible outcome."""
 
     name: str
     version: int
-    kind: str
-    horizon: int
     expansion_cap: int
     prefix: int
     label: str
     arms: tuple[str, ...]
     fields: tuple[Field, ...]
-    time: Range
+    outcome: OutcomeRule
     feat: tuple[Range, ...]
 
     @property
@@ -147,14 +182,12 @@ class Template:
         digest = hmac.digest(secret, message, "sha256") if secret else sha256(message).digest()
         return bytes([self.prefix]) + digest[:31]
 
-    def fault(self, arm: str, kind: str, time: int | None, feat: Mapping[str, Value]) -> str | None:
+    def fault(self, arm: str, outcome: Outcome, feat: Mapping[str, Value]) -> str | None:
         """Return why no case could have had this outcome, or None."""
-        if kind != self.kind:
-            return f"kind {kind!r} is not {self.kind}"
         if arm not in self.arms:
             return f"arm {arm!r} is not one of {', '.join(self.arms)}"
-        if time is None or not self.time.holds(time):
-            return f"time {time} is not {self.time.allowed}"
+        if fault := self.outcome.fault(outcome):
+            return fault
         for name, value in feat.items():
             rule = self._feat.get(name)
             if rule is None:
@@ -172,9 +205,9 @@ def open_template(data: bytes) -> Template:
         top = tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecordError(f"template: not TOML: {error}") from None
-    scalars = ["name", "version", "kind", "horizon", "expansion_cap", "arms"]
-    _known(top, "template", [*scalars, "domain", "time", "field", "feat"])
-    domain, time = _table(top, "domain"), _table(top, "time")
+    scalars = ["name", "version", "expansion_cap", "arms"]
+    _known(top, "template", [*scalars, "domain", "outcome", "field", "feat"])
+    domain = _table(top, "domain")
     _known(domain, "domain", ["prefix", "label"])
     fields = _list(top, "template", "field")
     if not fields or not all(isinstance(entry, dict) for entry in fields):
@@ -183,26 +216,47 @@ def open_template(data: bytes) -> Template:
     template = Template(
         name=_text(top, "template", "name"),
         version=_whole(top, "template", "version", 1, 10**6),
-        kind=_text(top, "template", "kind"),
-        horizon=_whole(top, "template", "horizon", 1, 10**5),
         expansion_cap=_whole(top, "template", "expansion_cap", 1, 10**5),
         prefix=_whole(domain, "domain", "prefix", 0, 255),
         label=_text(domain, "domain", "label"),
         arms=_words(top, "template", "arms"),
         fields=tuple(_field(entry) for entry in fields if isinstance(entry, dict)),
-        time=_range("time", time, "time"),
+        outcome=_outcome(_table(top, "outcome")),
         feat=tuple(_range(name, _table(feat, name), f"feat.{name}") for name in feat),
     )
-    if template.kind not in KINDS:
-        raise _wrong("template.kind", template.kind, f"one of {', '.join(KINDS)}")
     if len(template.arms) < 2:
         raise _wrong("template.arms", list(template.arms), "two or more treatments")
     names = [field.name for field in template.fields]
     if len(set(names)) != len(names):
         raise _wrong("field.name", names, "each name once")
-    if template.time.values or not template.time.holds(template.horizon):
-        raise _wrong("template.horizon", template.horizon, f"within time, {template.time.allowed}")
     return template
+
+
+def _outcome(table: dict[str, object]) -> OutcomeRule:
+    kind = _text(table, "outcome", "kind")
+    if kind not in KINDS:
+        raise _wrong("outcome.kind", kind, f"one of {', '.join(KINDS)}")
+    known = {
+        BINARY: ["kind", "better"],
+        NUMERIC: ["kind", "unit", "min", "max", "better"],
+        TIME_TO_EVENT: ["kind", "min", "max", "horizon"],
+    }
+    _known(table, "outcome", known[kind])
+    better = table.get("better", "higher")
+    if better not in ("higher", "lower"):
+        raise _wrong("outcome.better", better, "higher or lower")
+    if kind == BINARY:
+        return OutcomeRule(kind, "", 0.0, 1.0, better == "higher")
+    if kind == NUMERIC:
+        low = _number(table, "outcome", "min")
+        high = _number(table, "outcome", "max")
+        if not low < high:
+            raise _wrong("outcome.max", high, f"above min, {low:g}")
+        return OutcomeRule(kind, _text(table, "outcome", "unit"), low, high, better == "higher")
+    first = _whole(table, "outcome", "min", 0, 10**6)
+    last = _whole(table, "outcome", "max", first + 1, 10**6)
+    horizon = _whole(table, "outcome", "horizon", max(first, 1), last)
+    return OutcomeRule(kind, "days", float(first), float(last), horizon=horizon)
 
 
 def _field(table: dict[str, object]) -> Field:
@@ -267,6 +321,13 @@ def _whole(table: dict[str, object], where: str, key: str, low: int, high: int) 
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise _wrong(f"{where}.{key}", value, f"a whole number from {low} to {high}")
     return value
+
+
+def _number(table: dict[str, object], where: str, key: str) -> float:
+    value = table.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= 10**15:
+        raise _wrong(f"{where}.{key}", value, "a number from -1e15 to 1e15")
+    return float(value)
 
 
 def _words(table: dict[str, object], where: str, key: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qisguard.identity.keys import SIGNATURE_SIZE
 from qisguard.identity.roster import NONE, Roster
-from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.packet import TIME_TO_EVENT, OutcomePacket
 from qisguard.plugins import Accepts
 
 
@@ -25,42 +25,49 @@ class Votes:
     """Columns of n votes.
 
     Attributes:
+        kind: what was measured: ``binary``, ``numeric`` or ``time-to-event``.
         issuers: names that ``issuer`` indexes: the roster in its order, then ``none``.
         issuer: (n,) index of the issuer.
         author: (n,) index of the author key, in the order of the keys.
         case: (n,) index of the (author, case) pair, ascending.
         arm: (n,) 0 or 1, the place of the treatment in the pair that is compared.
-        time: (n,) days to the event or to the end of observation.
-        event: (n,) whether the event happened.
+        value: (n,) 0 or 1, a number in the template's unit, or days to the event or to the end of
+            observation.
+        event: (n,) False where observation ended before anything happened; True for other kinds.
+        day: (n,) calendar day that the packet claims to be of.
         age: (n,) days that the author has been known, never negative.
         enrolled: (n,) whether the author is on the roster.
         current: (n,) whether this is the latest version of its case.
     """
 
+    kind: str
     issuers: tuple[str, ...]
     issuer: NDArray[np.int64]
     author: NDArray[np.int64]
     case: NDArray[np.int64]
     arm: NDArray[np.int64]
-    time: NDArray[np.float64]
+    value: NDArray[np.float64]
     event: NDArray[np.bool_]
+    day: NDArray[np.int64]
     age: NDArray[np.float64]
     enrolled: NDArray[np.bool_]
     current: NDArray[np.bool_]
 
     def __len__(self) -> int:
-        return len(self.time)
+        return len(self.value)
 
     def where(self, mask: NDArray[np.bool_]) -> "Votes":
         """Return the rows of an (n,) mask."""
         return Votes(
+            self.kind,
             self.issuers,
             self.issuer[mask],
             self.author[mask],
             self.case[mask],
             self.arm[mask],
-            self.time[mask],
+            self.value[mask],
             self.event[mask],
+            self.day[mask],
             self.age[mask],
             self.enrolled[mask],
             self.current[mask],
@@ -82,6 +89,7 @@ def collect(
     today: int,
     first_seen: Mapping[bytes, int],
     accepts: Sequence[Accepts] = (),
+    kind: str = TIME_TO_EVENT,
 ) -> Collected:
     """Return verified packets as votes, the same for any order of ``packets``.
 
@@ -92,6 +100,7 @@ def collect(
         today: calendar day.
         first_seen: day on which somebody else first attested a packet, by packet digest.
         accepts: checks on each packet, in order; the first refusal wins and is counted.
+        kind: the kind of outcome that is asked for.
     """
     dropped: Counter[str] = Counter()
     versions: dict[tuple[bytes, bytes, int, bytes], OutcomePacket] = {}
@@ -122,12 +131,12 @@ def collect(
         else:  # the same number on another body; the first in byte order stays the current one
             dropped["equivocation"] += 1
             continue
-        reason = _silence(packet, arms, today)
+        reason = _silence(packet, arms, today, kind)
         if reason:
             dropped[reason] += 1
         else:
             rows.append(packet)
-    return Collected(_columns(rows, latest, roster, arms, today, known), dict(dropped))
+    return Collected(_columns(kind, rows, latest, roster, arms, today, known), dict(dropped))
 
 
 def _refusal(
@@ -146,13 +155,13 @@ def _refusal(
     return None
 
 
-def _silence(packet: OutcomePacket, arms: tuple[str, str], today: int) -> str | None:
+def _silence(packet: OutcomePacket, arms: tuple[str, str], today: int, kind: str) -> str | None:
     """Return why an accepted packet says nothing about this question."""
     if packet.body.gone:
         return "tombstone"
     if packet.body.exp < today:
         return "expired"
-    if packet.body.kind != "time-to-event":
+    if packet.body.kind != kind:
         return "another kind of outcome"
     if packet.body.arm not in arms:
         return "another treatment"
@@ -160,6 +169,7 @@ def _silence(packet: OutcomePacket, arms: tuple[str, str], today: int) -> str | 
 
 
 def _columns(
+    kind: str,
     rows: Sequence[OutcomePacket],
     latest: Mapping[tuple[bytes, bytes], OutcomePacket],
     roster: Roster,
@@ -176,14 +186,18 @@ def _columns(
         issuer.enrolled if issuer else known[packet.author]
         for packet, issuer in zip(rows, issuers, strict=True)
     ]
+    outcome = [p.body.time if kind == TIME_TO_EVENT else p.body.value for p in rows]
+    ended = [kind == TIME_TO_EVENT and not p.body.event for p in rows]
     return Votes(
+        kind=kind,
         issuers=(*index, NONE),
         issuer=np.array([index[i.name] if i else none for i in issuers], np.int64),
         author=np.array([authors[p.author] for p in rows], np.int64),
         case=np.array([cases[p.author, p.case] for p in rows], np.int64),
         arm=np.array([arms.index(p.body.arm) for p in rows], np.int64),
-        time=np.array([p.body.time for p in rows], np.float64),
-        event=np.array([p.body.event == 1 for p in rows], np.bool_),
+        value=np.array(outcome, np.float64),
+        event=~np.array(ended, np.bool_),
+        day=np.array([p.body.day for p in rows], np.int64),
         age=np.maximum(0.0, today - np.array(since, np.float64)),
         enrolled=np.array([issuer is not None for issuer in issuers], np.bool_),
         current=np.array([latest[p.author, p.case] is p for p in rows], np.bool_),

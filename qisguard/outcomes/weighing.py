@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.identity.roster import Roster
-from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.packet import TIME_TO_EVENT, OutcomePacket
 from qisguard.outcomes.survival import NOTHING, Floats, count, curve
-from qisguard.outcomes.votes import Votes, collect
+from qisguard.outcomes.votes import Collected, Votes, collect
 from qisguard.plugins import Accepts, Defense, Weighs
 
 
@@ -29,10 +29,16 @@ def weigh(
     arms: tuple[str, str],
     today: int,
     first_seen: Mapping[bytes, int],
+    kind: str = TIME_TO_EVENT,
 ) -> Weighed:
     """Return the votes that count, after every ``Accepts`` and ``Weighs`` of ``defenses``."""
     accepts = [defense for defense in defenses if isinstance(defense, Accepts)]
-    collected = collect(packets, roster, arms, today, first_seen, accepts)
+    collected = collect(packets, roster, arms, today, first_seen, accepts, kind)
+    return weigh_votes(collected, defenses)
+
+
+def weigh_votes(collected: Collected, defenses: Sequence[Defense]) -> Weighed:
+    """Return the votes that count, after every ``Weighs`` of ``defenses``; columns throughout."""
     votes, dropped = collected.votes, Counter(collected.dropped)
     weights = np.ones(len(votes))
     for defense in defenses:
@@ -53,7 +59,9 @@ def survival_curves(weighed: Weighed) -> tuple[tuple[Floats, Floats], tuple[Floa
     """Return, per arm, (t,) event times and (t,) pooled survival just after each, for plots."""
     votes = weighed.votes
     everything = np.zeros(len(votes), np.int64)
-    counts = count(votes.arm, everything, votes.time, votes.event, weighed.weights, 1, float("inf"))
+    counts = count(
+        votes.arm, everything, votes.value, votes.event, weighed.weights, 1, float("inf")
+    )
     first, second = curve(counts.at_risk[:, 0], counts.deaths[:, 0])
     return (counts.times, first), (counts.times, second)
 

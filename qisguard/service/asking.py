@@ -78,8 +78,9 @@ def ask(
         QisguardError: the question does not fit the template, or the node cannot be asked.
     """
     wanted = _arms(template, arms)
-    if horizon is not None and (horizon < 1 or not template.time.holds(horizon)):
-        raise ScenarioError(f"--horizon = {horizon}, must be 1 or more and {template.time.allowed}")
+    if horizon is not None and (horizon < 1 or not template.outcome.holds(horizon)):
+        allowed = template.outcome.allowed
+        raise ScenarioError(f"--horizon = {horizon}, must be 1 or more and {allowed}")
     keys = template.expand(field_values(_values(template, pairs), template))
     network = open_network_file(config)
     roster = open_roster_file(config, network) or Roster(network.id, 0, ())

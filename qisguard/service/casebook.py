@@ -165,8 +165,7 @@ class Casebook:
             day=today,
             exp=today + LIFETIME_DAYS,
             arm=case.arm,
-            time=case.time,
-            event=case.event,
+            outcome=case.outcome,
             feat=case.feat,
         )
 

@@ -1,8 +1,8 @@
 """Cases as a hospital has them, in CSV or JSON lines, read by a template.
 
-Columns: every field of the template, ``case``, ``arm``, ``time`` and ``event``, and any of the
-template's features. A line that does not fit is told with line, field, value and what is allowed;
-the others go on.
+Columns: every field of the template, ``case``, ``arm``, those of its kind of outcome (``time`` and
+``event``; ``value``; ``value`` and ``unit``), and any of the template's features. A line that does
+not fit is told with line, field, value and what is allowed; the others go on.
 """
 
 import csv
@@ -14,12 +14,17 @@ from typing import Any
 
 from qisguard.errors import RecordError, ScenarioError
 from qisguard.fill import nearest, show
-from qisguard.outcomes.template import Range, Template, Value
+from qisguard.outcomes.packet import BINARY, NUMERIC, TIME_TO_EVENT, Outcome
+from qisguard.outcomes.template import OutcomeRule, Range, Template, Value
 
 LINES_MAX = 1_000_000
 LINE_SIZE_MAX = 64 << 10
 CASE_TEXT_MAX = 200
-OUTCOME = ("case", "arm", "time", "event")
+OUTCOME = {
+    BINARY: ("value",),
+    NUMERIC: ("value", "unit"),
+    TIME_TO_EVENT: ("time", "event"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,7 @@ class Case:
     name: str
     key: bytes
     arm: str
-    time: int
-    event: int
+    outcome: Outcome
     feat: dict[str, int | str]
 
 
@@ -110,7 +114,7 @@ def _csv_rows(
         if name not in known or columns.count(name) > 1:
             again = " is there twice" if name in known else nearest(name, known)
             raise ScenarioError(f"header: column {name!r}{again}")
-    required = [*(field.name for field in template.fields), *OUTCOME]
+    required = _columns(template)[: -len(template.feat) or None]
     if missing := [name for name in required if name not in columns]:
         raise ScenarioError(
             f"header: column {missing[0]!r} is missing; the template {template.id} wants "
@@ -154,7 +158,8 @@ def _bounded(file: Any) -> Iterator[str]:
 
 def _columns(template: Template) -> list[str]:
     feat = [rule.name for rule in template.feat]
-    return [*(field.name for field in template.fields), *OUTCOME, *feat]
+    outcome = OUTCOME[template.outcome.kind]
+    return [*(field.name for field in template.fields), "case", "arm", *outcome, *feat]
 
 
 def _case(line: int, row: Mapping[str, object], template: Template) -> Case:
@@ -173,14 +178,29 @@ def _case(line: int, row: Mapping[str, object], template: Template) -> Case:
     arm = _given(row, "arm")
     if arm not in template.arms:
         raise UnfitError("arm", arm, f"one of {', '.join(template.arms)}")
-    time = _fit(template.time, _given(row, "time"), "time")
-    event = _fit(Range("event", 0, 1), _given(row, "event"), "event")
     feat = {
         rule.name: _fit(rule, row[rule.name], rule.name)
         for rule in template.feat
         if rule.name in row
     }
-    return Case(line, name, key, str(arm), int(time), int(event), feat)
+    return Case(line, name, key, str(arm), _outcome(row, template.outcome), feat)
+
+
+def _outcome(row: Mapping[str, object], rule: OutcomeRule) -> Outcome:
+    if rule.kind == TIME_TO_EVENT:
+        days = Range("time", int(rule.low), int(rule.high), unit=rule.unit)
+        time = _fit(days, _given(row, "time"), "time")
+        event = _fit(Range("event", 0, 1), _given(row, "event"), "event")
+        return Outcome.after(int(time), int(event))
+    if rule.kind == BINARY:
+        return Outcome.binary(bool(_fit(Range("value", 0, 1), _given(row, "value"), "value")))
+    unit, given = _given(row, "unit"), _given(row, "value")
+    if unit != rule.unit:
+        raise UnfitError("unit", unit, rule.unit)
+    number = _number(given)
+    if number is None or not rule.holds(number):
+        raise UnfitError("value", given, rule.allowed)
+    return Outcome.numeric(number, rule.unit)
 
 
 def _given(row: Mapping[str, object], name: str) -> object:

@@ -17,7 +17,7 @@ from qisguard.identity.roster import Issuer, Roster
 from qisguard.lab.demo.cohort import Patient
 from qisguard.lab.demo.scenario import Loaded
 from qisguard.lab.identities import mine, price
-from qisguard.outcomes.packet import OutcomePacket, packet_body, sign_packet
+from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.outcomes.template import Template
 
 PACKET_DAYS = 3_650
@@ -107,8 +107,7 @@ def sign_case(
             day=day,
             exp=day + PACKET_DAYS,
             arm=patient.arm,
-            time=patient.time,
-            event=patient.event,
+            outcome=Outcome.after(patient.time, patient.event),
             feat=dict(patient.feat),
         ),
         author,

@@ -164,8 +164,9 @@ def _template(question: QuestionTable) -> Template:
         raise ScenarioError(
             f"question.arms = {show(question.arms)}, must be two of {', '.join(template.arms)}"
         )
-    if not template.time.holds(question.horizon):
-        raise ScenarioError(f"question.horizon = {question.horizon}, not {template.time.allowed}")
+    if not template.outcome.holds(question.horizon):
+        allowed = template.outcome.allowed
+        raise ScenarioError(f"question.horizon = {question.horizon}, not {allowed}")
     try:
         template.expand(question.values)
     except RecordError as error:
