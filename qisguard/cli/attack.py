@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qisguard.cli.cleanup import cleanup
 from qisguard.cli.probe import probe
 from qisguard.cli.reproduce import reproduce
 from qisguard.cli.words import echo_json, table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # ``--help`` must not load what runs trials
     from qisguard.lab.campaign.folder import RunFolder
     from qisguard.lab.campaign.plan import Plan
     from qisguard.lab.campaign.workers import Workers
+    from qisguard.lab.journal.writing import Journal
 
 app = typer.Typer(
     help="Attack a laboratory network, measure what that does, and what defences change.",
@@ -144,7 +146,7 @@ def run(
     Exits 1 when a gate is broken, 3 when a gate, a width or a trial is not measured, otherwise 0.
     """
     made, options = _plan(name, seeds, until, fail_on, is_sweep=False)
-    _start(made, options, out, _workers(workers, scheduler), as_json)
+    _start(made, options, out, (workers, scheduler), as_json)
 
 
 @app.command("sweep")
@@ -160,7 +162,7 @@ def sweep(
 ) -> None:
     """Run a scenario at every point of its grid; exits like ``run``."""
     made, options = _plan(name, seeds, until, fail_on, is_sweep=True)
-    _start(made, options, out, _workers(workers, scheduler), as_json)
+    _start(made, options, out, (workers, scheduler), as_json)
 
 
 @app.command("resume")
@@ -169,8 +171,10 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted, and try again what failed; exits like ``run``."""
     from qisguard.lab.campaign.folder import open_run
+    from qisguard.lab.journal.writing import begin
 
-    _work(open_run(run), _workers(workers, scheduler), as_json)
+    with begin() as journal:
+        _work(open_run(run), _workers(workers, scheduler, journal), as_json, journal)
 
 
 @app.command("replay")
@@ -180,14 +184,15 @@ def replay(run: Run, jobs: Jobs = 0, workers: Count = None, as_json: AsJson = Fa
     from qisguard.cli.progress import Progress
     from qisguard.lab.campaign.folder import open_run
     from qisguard.lab.campaign.replay import replay as again
+    from qisguard.lab.journal.writing import begin
 
     folder = open_run(run)
     before = folder.run.versions
     if before["qisguard"] != __version__:
         old = before["qisguard"]
         typer.echo(f"note: the run was of qisguard {old}, this is {__version__}", err=True)
-    with Progress("attack replay") as progress:
-        found = again(folder, _workers(workers, None), jobs, progress.update)
+    with begin() as journal, Progress("attack replay") as progress:
+        found = again(folder, _workers(workers, None, journal), jobs, progress.update)
     differing = [one for one in found if not one.is_equal]
     end = Exit.FINDING if differing else Exit.CLEAN
     if as_json:
@@ -244,6 +249,7 @@ def schema() -> None:
 
 
 app.command("probe")(probe)
+app.command("cleanup")(cleanup)
 app.command("reproduce")(reproduce)
 
 
@@ -271,7 +277,9 @@ def _plan(
     return make_plan(data, options, is_sweep=whole), options
 
 
-def _workers(count: int | None, scheduler: str | None) -> "Callable[[], Workers]":
+def _workers(
+    count: int | None, scheduler: str | None, journal: "Journal"
+) -> "Callable[[], Workers]":
     """Return what makes the workers that were asked for."""
     if scheduler is not None:
         if count is not None:
@@ -282,24 +290,29 @@ def _workers(count: int | None, scheduler: str | None) -> "Callable[[], Workers]
     from qisguard.lab.campaign.drive import cores
     from qisguard.lab.campaign.pool import Pool
 
-    return lambda: Pool(count or cores())
+    return lambda: Pool(count or cores(), journal=journal)
 
 
 def _start(
     made: "Plan",
     options: Any,
     out: Path | None,
-    workers: "Callable[[], Workers]",
+    wanted: tuple[int | None, str | None],
     as_json: bool,
 ) -> None:
     from qisguard.lab.campaign.folder import create_run, free_folder
+    from qisguard.lab.journal.writing import begin
 
     command = shlex.join(["qisguard", *sys.argv[1:]])
-    folder = create_run(out or free_folder(made.name, RUNS), made, options, command)
-    _work(folder, workers, as_json)
+    with begin() as journal:
+        workers = _workers(*wanted, journal)
+        folder = create_run(out or free_folder(made.name, RUNS), made, options, command, journal)
+        _work(folder, workers, as_json, journal)
 
 
-def _work(folder: "RunFolder", workers: "Callable[[], Workers]", as_json: bool) -> None:
+def _work(
+    folder: "RunFolder", workers: "Callable[[], Workers]", as_json: bool, journal: "Journal"
+) -> None:
     """Run what is left, write what people read, print it, and exit with the verdict."""
     from qisguard.cli.progress import Progress
     from qisguard.errors import ServiceError
@@ -308,7 +321,7 @@ def _work(folder: "RunFolder", workers: "Callable[[], Workers]", as_json: bool) 
 
     with Progress(f"attack {folder.run.name}") as progress:
         try:
-            summary = work(folder, workers, progress.update)
+            summary = work(folder, workers, progress.update, journal)
         except ServiceError as error:  # nobody is there to run trials
             typer.echo(f"{error.code} {error}", err=True)
             typer.echo(f"to go on: qisguard attack resume {folder.path}", err=True)
@@ -316,8 +329,9 @@ def _work(folder: "RunFolder", workers: "Callable[[], Workers]", as_json: bool) 
         except BaseException:
             typer.echo(f"to go on: qisguard attack resume {folder.path}", err=True)
             raise
-        folder.write("summary.md", markdown(summary, folder.replay))
-        _draw(folder, summary)
+        with journal.results(folder.path):
+            folder.write("summary.md", markdown(summary, folder.replay))
+            _draw(folder, summary)
     if as_json:
         from msgspec import to_builtins
 

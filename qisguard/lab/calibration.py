@@ -11,7 +11,6 @@
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -26,8 +25,9 @@ from qisguard.defenses.distance_scan import DistanceScan
 from qisguard.defenses.kl_detector import KlDetector
 from qisguard.defenses.region_count import RegionCount
 from qisguard.defenses.scan_count import ScanCount
-from qisguard.errors import ScenarioError
+from qisguard.errors import ScenarioError, StoreError
 from qisguard.fill import nearest, show
+from qisguard.lab.journal.writing import begin
 from qisguard.lab.keyspace import ROWS_MAX, Detector, honest_ids, view_size
 from qisguard.lab.statistics import Interval, wilson
 
@@ -194,15 +194,18 @@ def _digest(body: object) -> str:
 
 
 def _write(path: Path, result: Calibration) -> None:
-    """Leave the result for next time; a folder that cannot be written costs time only."""
+    """Leave the result for next time; a folder that cannot be written costs time only.
+
+    What is written down in the journal is the draft: the result itself is meant to stay.
+    """
     body = asdict(result)
     data = _encode({"body": body, "digest": _digest(body)})
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
+        with begin() as journal, journal.draft(path) as draft:
+            draft.write_bytes(data)
+            draft.replace(path)
+    except (OSError, StoreError):
         return
 
 

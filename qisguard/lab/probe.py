@@ -17,6 +17,8 @@ from qisguard.identity.address import Address
 from qisguard.identity.ids import to_bytes
 from qisguard.identity.scope import Scope
 from qisguard.lab.brakes import Brakes, Limits
+from qisguard.lab.journal.lines import Kind
+from qisguard.lab.journal.writing import begin
 from qisguard.lab.links import flip
 from qisguard.lab.live import LiveEngine
 from qisguard.node.contact import Contact
@@ -198,7 +200,8 @@ def probe(
             engine.close()
         return prober.probed
 
-    return asyncio.run(run())
+    with begin() as journal, journal.noted(Kind.SOCKETS, f"UDP on {home}"):
+        return asyncio.run(run())
 
 
 def refused(address: Address, scope: Scope | None) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from qisguard import alive
 from qisguard.service.config import PREFIX
 
 
@@ -48,18 +49,9 @@ def spawn(arguments: Sequence[str], folder: Path, log: Path) -> Running:
 
 
 def started_at(pid: int) -> str | None:
-    """Return when a process started, in words that no later one shares; None when it ended."""
+    """Return when a process started, see ``qisguard.alive``; a child that ended is reaped."""
     _reap(pid)
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _started_by_ps(pid)
-    except ProcessLookupError:
-        return None
-    fields = stat.rpartition(")")[2].split()  # the name in front may hold anything
-    state, ticks = fields[0], fields[19]  # proc(5): fields 3 and 22
-    return None if state in "ZX" else f"{boot}/{ticks}"
+    return alive.started_at(pid)
 
 
 def is_running(process: Running) -> bool:
@@ -96,11 +88,3 @@ def _reap(pid: int) -> None:
     """Take the exit status of a child of this process, which would look alive otherwise."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-
-
-def _started_by_ps(pid: int) -> str | None:
-    """Return the same where there is no ``/proc``."""
-    done = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False, text=True
-    )
-    return done.stdout.strip() or None

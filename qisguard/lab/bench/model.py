@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -11,6 +10,7 @@ from statistics import median
 import numpy as np
 
 from qisguard.lab.bench.rows import Row, Tell
+from qisguard.lab.journal.writing import begin
 from qisguard.lab.model.figure import (
     ADVERSARIES,
     LOOK_UPS,
@@ -69,8 +69,8 @@ def measure(seed: int, tell: Tell) -> Sequence[Row]:
 
 def _compilation(seed: int) -> list[Row]:
     """Compile in a process of its own with an empty cache, then load from that cache."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+    with begin() as journal, journal.folder() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
         cold, warm = (
             float(
                 subprocess.run(

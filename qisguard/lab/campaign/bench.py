@@ -7,10 +7,8 @@ import contextlib
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import median
 
 from qisguard.lab.bench.rows import Row, Tell
@@ -20,6 +18,7 @@ from qisguard.lab.campaign.ledger import Ledger, me
 from qisguard.lab.campaign.plan import Options, Plan, make_plan
 from qisguard.lab.campaign.pool import Pool
 from qisguard.lab.campaign.workers import Workers
+from qisguard.lab.journal.writing import Journal, begin
 from qisguard.lab.scenario.loading import packaged
 from qisguard.lab.trial.engines import Job
 from qisguard.lab.trial.measured import Measured, seal
@@ -47,17 +46,18 @@ def measure(seed: int, tell: Tell) -> Sequence[Row]:
     rates: dict[str, list[float]] = {"one": [], "two": [], "cluster": []}
     shares: list[float] = []
     with contextlib.ExitStack() as stack:
-        address = stack.enter_context(_dask(2))
+        journal = stack.enter_context(begin())
+        address = stack.enter_context(_dask(2, journal))
         pools: dict[str, Workers] = {
-            "one": stack.enter_context(contextlib.closing(Pool(1, burn))),
-            "two": stack.enter_context(contextlib.closing(Pool(2, burn))),
+            "one": stack.enter_context(contextlib.closing(Pool(1, burn, journal))),
+            "two": stack.enter_context(contextlib.closing(Pool(2, burn, journal))),
             "cluster": stack.enter_context(contextlib.closing(Cluster(address, burn))),
         }
         for workers in pools.values():
-            _campaign(plan, workers)
+            _campaign(plan, workers, journal)
         for turn in range(REPEATS):
             for name, workers in pools.items():
-                rate, share = _campaign(plan, workers)
+                rate, share = _campaign(plan, workers, journal)
                 rates[name].append(rate)
                 if name == "two":
                     shares.append(share)
@@ -75,11 +75,11 @@ def measure(seed: int, tell: Tell) -> Sequence[Row]:
     ]
 
 
-def _campaign(plan: Plan, workers: Workers) -> tuple[float, float]:
+def _campaign(plan: Plan, workers: Workers, journal: Journal) -> tuple[float, float]:
     """Run a campaign; return trials per second, and this process's CPU per trial / ``SECONDS``."""
     with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.closing(Ledger(Path(folder) / "ledger.sqlite", me())) as ledger,
+        journal.folder() as folder,
+        contextlib.closing(Ledger(folder / "ledger.sqlite", me())) as ledger,
     ):
         ledger.add(plan.round([(0, 0, plan.count)]))
         started, cpu = time.perf_counter(), time.process_time()
@@ -90,7 +90,7 @@ def _campaign(plan: Plan, workers: Workers) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def _dask(count: int) -> Iterator[str]:
+def _dask(count: int, journal: Journal) -> Iterator[str]:
     """Start a scheduler and workers on loopback; give its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -99,12 +99,29 @@ def _dask(count: int) -> Iterator[str]:
     common = ["--host", "127.0.0.1", "--no-dashboard"]
     dask = [sys.executable, "-m", "dask"]
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        folder = stack.enter_context(journal.folder())
         lines = [[*dask, "scheduler", *common, "--port", str(port)]]
         worker = [*dask, "worker", address, *common, "--nthreads", "1", "--no-nanny"]
-        lines += [[*worker, "--local-directory", folder]] * count
+        lines += [[*worker, "--local-directory", str(folder)]] * count
         for line in lines:
-            quiet = subprocess.DEVNULL
-            process = stack.enter_context(subprocess.Popen(line, stdout=quiet, stderr=quiet))
-            stack.callback(process.kill)
+            stack.enter_context(_running(line, journal))
         yield address
+
+
+@contextlib.contextmanager
+def _running(line: list[str], journal: Journal) -> Iterator[None]:
+    """Keep a process running until the block ends."""
+    held: list[subprocess.Popen[bytes]] = []
+
+    def start() -> int:
+        quiet = subprocess.DEVNULL
+        held.append(subprocess.Popen(line, stdout=quiet, stderr=quiet))
+        return held[0].pid
+
+    made = journal.start(f"dask {line[3]}, listening on loopback", start)
+    try:
+        yield
+    finally:
+        held[0].kill()
+        held[0].wait()
+        journal.undone(made)

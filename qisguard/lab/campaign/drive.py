@@ -15,6 +15,7 @@ from qisguard.lab.campaign.ledger import LEASE, Entry, Ledger, me
 from qisguard.lab.campaign.plan import Plan, next_count
 from qisguard.lab.campaign.summary import Gathered, Summary, summarise
 from qisguard.lab.campaign.workers import Ended, Workers
+from qisguard.lab.journal.writing import Journal, own
 from qisguard.lab.scenario.gates import State
 
 PERIOD = 0.25
@@ -23,23 +24,29 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what ended, how many trials have, and how many there are."""
 
 
-def work(folder: RunFolder, make_workers: Callable[[], Workers], progress: Progress) -> Summary:
+def work(
+    folder: RunFolder,
+    make_workers: Callable[[], Workers],
+    progress: Progress,
+    journal: Journal | None = None,
+) -> Summary:
     """Run what is left of a campaign, and return what all of it found.
 
     However it ends, workers are ended, what was measured is written down and what was leased is
-    given back, so that the run can be resumed.
+    given back, so that the run can be resumed. A kill leaves that to ``lab.journal``.
     """
     results.check_installed()
     with closing(Ledger(folder.ledger, me())) as ledger:
         ledger.take_over(time.time())
-        folder.end("")
-        try:
-            _run_rounds(folder.plan, ledger, make_workers, progress)
-        except BaseException:
-            ledger.release()
-            _write_results(folder, ledger)
-            raise
-        return conclude(folder, ledger)
+        with own(journal) as mine, mine.results(folder.path):
+            folder.end("")
+            try:
+                _run_rounds(folder.plan, ledger, make_workers, progress)
+            except BaseException:
+                ledger.release()
+                _write_results(folder, ledger)
+                raise
+            return conclude(folder, ledger)
 
 
 def _run_rounds(

@@ -16,6 +16,8 @@ import msgspec
 
 from qisguard.errors import ScenarioError
 from qisguard.lab.campaign.plan import Options, Plan, plan_at
+from qisguard.lab.journal.lines import Kind
+from qisguard.lab.journal.writing import Journal, own
 from qisguard.lab.provenance import load, machine, versions
 
 FORMAT = 1
@@ -95,8 +97,15 @@ class RunFolder:
         self.write(RUN, data + b"\n")
 
 
-def create_run(out: Path, plan: Plan, options: Options, command: str) -> RunFolder:
+def create_run(
+    out: Path, plan: Plan, options: Options, command: str, journal: Journal | None = None
+) -> RunFolder:
     """Return a new folder; raise ScenarioError when ``out`` holds anything already."""
+    with own(journal) as mine, mine.noted(Kind.RESULTS, out.resolve()):
+        return _create(out, plan, options, command)
+
+
+def _create(out: Path, plan: Plan, options: Options, command: str) -> RunFolder:
     try:
         out.mkdir(parents=True, exist_ok=True)
         held = sorted(path.name for path in out.iterdir())

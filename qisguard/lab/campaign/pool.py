@@ -11,11 +11,13 @@ import os
 import signal
 import tempfile
 from collections import deque
+from contextlib import ExitStack
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from qisguard.errors import ServiceError
 from qisguard.lab.deadman import watch_parent
+from qisguard.lab.journal.writing import Journal, own
 
 if TYPE_CHECKING:
     from qisguard.lab.campaign.workers import Ended, Trial
@@ -54,22 +56,36 @@ def _serve(pipe: Any, private: str, threads: int, run: "Trial | None") -> None:
 class _Process:
     """One process, its pipe, and the trials that it has not answered."""
 
-    def __init__(self, context: Any, private: str, threads: int, run: "Trial | None") -> None:
+    def __init__(
+        self, context: Any, private: str, threads: int, run: "Trial | None", journal: Journal
+    ) -> None:
         self.pipe, theirs = context.Pipe()
         self.held: deque[tuple[str, Job]] = deque()
         self.is_ready = False
         arguments = (theirs, private, threads, run)
         self.process = context.Process(target=_serve, args=arguments, daemon=True)
-        self.process.start()
+        self.made = journal.start("worker, and the sockets of its trials", self._begin)
         theirs.close()
+
+    def _begin(self) -> int | None:
+        self.process.start()
+        pid: int | None = self.process.pid
+        return pid
 
 
 class Pool:
-    """``count`` processes; ``run`` is what they do with a job."""
+    """``count`` processes; ``run`` is what they do with a job.
 
-    def __init__(self, count: int, run: "Trial | None" = None) -> None:
+    They and their private folder are written down in ``journal``, or in one of their own.
+    """
+
+    def __init__(
+        self, count: int, run: "Trial | None" = None, journal: Journal | None = None
+    ) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._private = tempfile.TemporaryDirectory(prefix="qisguard-")
+        self._stack = ExitStack()
+        self._journal = self._stack.enter_context(own(journal))
+        self._private = str(self._stack.enter_context(self._journal.folder()))
         self._threads = max(1, (os.cpu_count() or 1) // count)
         self._run = run
         self._stillborn = 0
@@ -117,11 +133,12 @@ class Pool:
         for one in self._processes:
             one.process.join()
             one.pipe.close()
+            self._journal.undone(one.made)
         self._processes = []
-        self._private.cleanup()
+        self._stack.close()
 
     def _start(self) -> _Process:
-        return _Process(self._context, self._private.name, self._threads, self._run)
+        return _Process(self._context, self._private, self._threads, self._run, self._journal)
 
     def _give(self, one: _Process, key: str, job: "Job") -> None:
         one.held.append((key, job))
@@ -151,6 +168,7 @@ class Pool:
         self._receive(one)  # what it answered before it died
         one.process.join()
         one.pipe.close()
+        self._journal.undone(one.made)
         self._processes.remove(one)
         how = _how(one.process.exitcode)
         if not one.is_ready:

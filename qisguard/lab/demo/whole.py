@@ -27,6 +27,8 @@ from qisguard.lab.demo.rows import arm_row
 from qisguard.lab.demo.runs import Job, Outcome, answer_to_all
 from qisguard.lab.demo.scenario import Loaded, load_scenario, packaged
 from qisguard.lab.demo.workers import run_jobs
+from qisguard.lab.journal.lines import Kind
+from qisguard.lab.journal.writing import Journal, begin
 from qisguard.lab.live import LiveEngine
 from qisguard.lab.provenance import machine, versions
 from qisguard.lab.statistics import wilson
@@ -70,6 +72,17 @@ def run_demo(
         is_quick: fewer virtual seeds.
         progress: called with what ended, how many jobs have, and how many there are.
     """
+    with begin() as journal, journal.noted(Kind.RESULTS, out.resolve()):
+        return _run(seed, out, is_quick, progress, journal)
+
+
+def _run(
+    seed: int,
+    out: Path,
+    is_quick: bool,
+    progress: Callable[[str, int, int], None],
+    journal: Journal,
+) -> DemoResult:
     started = time.perf_counter()
     data = packaged("demo.toml")
     loaded = load_scenario(data)
@@ -80,7 +93,9 @@ def run_demo(
     jobs += [Job(data, VirtualEngine.name, seed + i) for i in range(count)]
     progress("starting", 0, len(jobs))
     outcomes = run_jobs(
-        jobs, lambda job, done, total: progress(f"{job.engine} seed {job.seed}", done, total)
+        jobs,
+        lambda job, done, total: progress(f"{job.engine} seed {job.seed}", done, total),
+        journal=journal,
     )
     rows = [row for outcome in outcomes for told in outcome.told for row in told.rows]
     (out / MARK).write_bytes(results.lines(rows))

@@ -1,0 +1,1 @@
+"""What the laboratory makes outside its own memory, written down before it does, and undone."""
