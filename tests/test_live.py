@@ -8,6 +8,7 @@ import pytest
 
 from qisguard.config import NodeConfig
 from qisguard.errors import ScenarioError
+from qisguard.identity.address import Address
 from qisguard.lab.live import LiveEngine
 from qisguard.node.contact import Contact
 from qisguard.transport.udp import is_loopback, open_socket
@@ -23,10 +24,12 @@ CONFIG = NodeConfig(
 )
 PACKETS = [make_packet(author, case) for author in range(3) for case in range(3)]
 
+OTHER_FAMILY = ("::1", 9)
 
-def _on_live(story: Callable[[LiveEngine], Awaitable[None]]) -> None:
+
+def _on_live(story: Callable[[LiveEngine], Awaitable[None]], target: Address | None = None) -> None:
     async def run() -> None:
-        engine = LiveEngine(CLOCK)
+        engine = LiveEngine(CLOCK, target=target)
         try:
             await story(engine)
         finally:
@@ -65,11 +68,11 @@ def test_a_destination_outside_loopback_is_refused_and_counted(host: str) -> Non
 def test_an_address_of_another_family_is_a_loss_and_not_a_fault() -> None:
     async def story(engine: LiveEngine) -> None:
         (node,) = await make_crowd(engine, 1, CONFIG)
-        other = Contact(make_identity(9).id, ("::1", 9))
+        other = Contact(make_identity(9).id, OTHER_FAMILY)
         await engine.finish(engine.act(node, lambda now: [node.join([other], now)]))
         assert engine.measures()["lost"] == CONFIG.handshake_tries
 
-    _on_live(story)
+    _on_live(story, OTHER_FAMILY)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "localhost", "", "127.0.0.1.evil"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +13,10 @@ from qisguard.cli.main import app
 from qisguard.errors import ScenarioError, ScopeError
 from qisguard.exits import Exit
 from qisguard.identity.ids import NodeId
-from qisguard.lab.live import LiveEngine
 from qisguard.lab.probe import Phase, Probed, probe
 from qisguard.node.contact import Contact
-from tests.builders import CLOCK, make_crowd
+from qisguard.transport.udp import UdpDriver, by_host, is_loopback, open_socket
+from tests.builders import make_node
 from tests.test_safety import CONFIG
 
 RUN = CliRunner()
@@ -28,15 +29,17 @@ def running() -> Iterator[Contact]:
     found: list[Contact] = []
 
     async def run() -> None:
-        engine = LiveEngine(CLOCK)
+        start = time.monotonic()
+        sock = open_socket("127.0.0.1", is_loopback)
+        node = make_node(0, sock.getsockname(), config=CONFIG)
+        driver = UdpDriver(node, sock, lambda: time.monotonic() - start, by_host(is_loopback))
         try:
-            (node,) = await make_crowd(engine, 1, CONFIG)
             found.append(node.me)
             ready.set()
             while not stop.is_set():
                 await asyncio.sleep(0.02)
         finally:
-            engine.close()
+            driver.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()

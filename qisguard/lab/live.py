@@ -1,6 +1,8 @@
 """The ``live`` engine: real nodes on real UDP sockets on loopback, in one process.
 
-Nothing is sent anywhere else, except to the targets of a signed scope: see ``identity.scope``.
+Nothing is sent anywhere else, except to the targets of a signed scope: see ``identity.scope``. On
+loopback, too, nothing is sent to a socket that the engine did not open, whoever named it: another
+program of this machine, such as a resolver, could carry it further.
 """
 
 import asyncio
@@ -23,7 +25,8 @@ PATIENCE = 60.0
 class LiveEngine:
     """Sockets on 127.0.0.0/8; must be made inside a running event loop.
 
-    ``scope`` lets ``attack`` reach private addresses that consented, and no others.
+    ``scope`` lets ``attack`` reach private addresses that consented, and no others; ``target`` is
+    somebody else's socket on loopback that the user named.
     """
 
     name = "live"
@@ -34,11 +37,13 @@ class LiveEngine:
         brakes: Brakes | None = None,
         scope: Scope | None = None,
         attack: str = "",
+        target: Address | None = None,
     ) -> None:
         self.clock = clock
         self._brakes = brakes or Brakes(Limits())
         self._scope = scope
         self._attack = attack
+        self._near: set[Address] = set() if target is None else {target}
         self._start = time.monotonic()
         self._drivers: dict[Node, UdpDriver] = {}
         self._speakers: list[UdpDriver] = []
@@ -53,6 +58,7 @@ class LiveEngine:
         """See ``Engine``; every address of 127.0.0.0/8 is this machine."""
         sock = open_socket(host or "127.0.0.1", is_loopback)
         address: Address = sock.getsockname()[:2]
+        self._near.add(address)
         node = make(address)
         self._drivers[node] = UdpDriver(
             node,
@@ -69,6 +75,7 @@ class LiveEngine:
         at_home = is_loopback if self._scope is None else _is_near
         sock = open_socket(host or "127.0.0.1", at_home)
         address: Address = sock.getsockname()[:2]
+        self._near.add(address)
         driver = UdpDriver(make(address), sock, self.now, self._allow, let=self._brakes.let)
         self._speakers.append(driver)
 
@@ -133,7 +140,7 @@ class LiveEngine:
     def _allow(self, address: Address) -> bool:
         """Return whether a datagram may go to ``address``, whoever named it."""
         if is_loopback(address[0]):
-            return True
+            return address in self._near
         scope = self._scope
         return scope is not None and not scope.refusal(address, self._attack, time.time())
 

@@ -191,7 +191,7 @@ def probe(
     limits = Limits(seconds=seconds + 60, datagrams_per_second=rate * 2.0 + 100)
 
     async def run() -> Probed:
-        engine = LiveEngine(Clock(0), Brakes(limits), scope, ATTACK)
+        engine = LiveEngine(Clock(0), Brakes(limits), scope, ATTACK, target.address)
         prober = Prober(target, rate, seconds, rest, seed, engine.now())
         try:
             engine.let_speak(lambda _: prober, home)

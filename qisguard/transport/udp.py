@@ -1,8 +1,8 @@
 """UDP for one endpoint on asyncio: drain the socket, flush once, send.
 
 The only place that opens a datagram socket. ``allow`` is asked for the address it binds and for
-every destination, those learnt from peers included: the laboratory lets ``is_loopback`` decide. A
-datagram that claims another source than its socket's is never sent.
+every destination, those learnt from peers included: the laboratory allows loopback, and there what
+it opened itself. A datagram that claims another source than its socket's is never sent.
 """
 
 import asyncio
