@@ -1,7 +1,9 @@
 """Jobs in processes of their own: in order, with progress, and nothing left when they end early."""
 
 import multiprocessing
+import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +12,26 @@ import pytest
 from qisguard.errors import ScenarioError
 from qisguard.lab.demo.runs import Job, run_job, sybil_pool
 from qisguard.lab.demo.workers import run_jobs
+from qisguard.lab.journal.cleanup import Cleaned, cleanup
+from qisguard.lab.journal.reading import journals
+from qisguard.lab.journal.writing import journal_folder
 from tests.stories import scenario
 
 DATA = scenario([("clean", 0, 0), ("sybils", 4, 0)])
 
 
 @pytest.fixture
-def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that temporary files of this process and of its children go to."""
+def private(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """The folder that temporary files go to; whatever happens, every entry is undone."""
+    monkeypatch.setenv("QISGUARD_STATE", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path
+    yield tmp_path
+    folder = journal_folder(os.environ)
+    assert len(journals(folder)) == 1
+    assert cleanup(folder, is_dry=True) == Cleaned()
 
 
 def _ignore(job: Job, done: int, total: int) -> None:
