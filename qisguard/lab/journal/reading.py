@@ -108,6 +108,9 @@ def opened(path: Path) -> Iterator[Record]:
     """Give a journal, held against its writer and other readers unless somebody holds it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:  # somebody else pruned it
+        yield Record(path, False)
+        return
     except OSError as error:
         yield Record(path, False, damage=[Damage(path, 0, error.strerror or "cannot be opened")])
         return
@@ -139,9 +142,14 @@ def prune(folder: Path) -> None:
     for path in journals(folder)[:-KEPT]:
         with opened(path) as record:
             if not (record.is_held or record.left or record.damage):
-                path.unlink(missing_ok=True)
+                _remove(path)
     for path in _by_age(folder, ASIDE)[:-KEPT]:
-        path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _by_age(folder: Path, suffix: str) -> list[Path]:

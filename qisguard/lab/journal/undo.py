@@ -148,9 +148,7 @@ def _results(made: Made, known: Known | None, is_dry: bool) -> Judged:
             return Verdict.LEFT, "its results will stay"
         with contextlib.suppress(FileNotFoundError):
             _release(path, opened, f"{made.host}:{made.pid}")
-        for name in os.listdir(opened):
-            if name.startswith(".") and name.endswith(".draft") and _is_file(opened, name):
-                os.unlink(name, dir_fd=opened)
+        _remove_drafts(opened, 1)
         os.unlink(MARKER, dir_fd=opened)
     return Verdict.REMOVED, "its results stay"
 
@@ -179,6 +177,16 @@ def _release(path: Path, opened: int, owner: str) -> None:
         ledger.release()
     finally:
         ledger.close()
+
+
+def _remove_drafts(folder: int, depth: int) -> None:
+    """Remove half written files from a folder and, with a depth, from those in it."""
+    for name in os.listdir(folder):
+        if name.startswith(".") and name.endswith(".draft") and _is_file(folder, name):
+            os.unlink(name, dir_fd=folder)
+        elif depth and stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            with _opened(name, folder) as inner:
+                _remove_drafts(inner, depth - 1)
 
 
 def _path(made: Made, name: str) -> Path:
