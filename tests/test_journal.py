@@ -165,6 +165,20 @@ def test_a_damaged_line_is_told_and_skipped_and_the_others_are_acted_upon(
     assert (again.found, again.damage, again.exit) == ([], [], Exit.CLEAN)
 
 
+def test_what_was_undone_is_written_on_a_line_of_its_own_after_half_a_line(
+    tmp_path: Path, state: Path
+) -> None:
+    folder = tmp_path / folder_name(RUN, 1)
+    folder.mkdir()
+    path = write_journal(
+        state, make_line(Kind.FOLDER, folder), make_line(Kind.FOLDER, "/", 2), b'{"li'
+    )
+    path.write_bytes(path.read_bytes()[:-1])
+    assert verdicts(cleanup(state, is_dry=False)) == ["refused", "removed"]
+    again = cleanup(state, is_dry=False)
+    assert (verdicts(again), [one.line for one in again.damage]) == (["refused"], [3])
+
+
 def test_damage_is_told_on_the_command_line_and_exits_3(state: Path) -> None:
     path = write_journal(state, b"garbage")
     looked = invoke("attack", "cleanup", "--dry-run")
