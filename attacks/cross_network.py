@@ -58,7 +58,7 @@ class CrossNetworkReplay:
             else:
                 asks = self._asks(world, identity, other.id, random.Random(rng.randbytes(16)))
                 speaks = client(world, identity, asks, rng, "false_accepted")
-            yield Recruit(speaks=speaks)
+            yield Recruit(identity=identity, speaks=speaks)
 
     def _asks(
         self, world: World, identity: Identity, other: bytes, rng: random.Random

@@ -51,7 +51,8 @@ class IndexPoisoning:
         for _ in range(world.budget):
             identity = mint.identity()
             asks = self._asks(world, random.Random(rng.randbytes(16)))
-            yield Recruit(speaks=client(world, identity, asks, rng, "false_accepted"))
+            speaks = client(world, identity, asks, rng, "false_accepted")
+            yield Recruit(identity=identity, speaks=speaks)
 
     def _asks(self, world: World, rng: random.Random) -> Iterator[tuple[float, Contact, Request]]:
         count = 0

@@ -108,7 +108,8 @@ class Malformed:
         for _ in range(world.budget):
             asks = self._asks(world, random.Random(rng.randbytes(16)))
             identity = mint.identity()
-            yield Recruit(speaks=client(world, identity, asks, rng, "false_accepted"))
+            speaks = client(world, identity, asks, rng, "false_accepted")
+            yield Recruit(identity=identity, speaks=speaks)
 
     def _asks(self, world: World, rng: random.Random) -> Iterator[tuple[float, Contact, bytes]]:
         for number in range(self.count // world.budget):

@@ -57,7 +57,8 @@ class ProviderSpam:
         for _ in range(world.budget):
             identity = mint.identity()
             asks = self._asks(world, identity, random.Random(rng.randbytes(16)))
-            yield Recruit(speaks=client(world, identity, asks, rng, "false_accepted"))
+            speaks = client(world, identity, asks, rng, "false_accepted")
+            yield Recruit(identity=identity, speaks=speaks)
 
     def _asks(
         self, world: World, identity: Identity, rng: random.Random

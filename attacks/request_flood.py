@@ -47,7 +47,8 @@ class RequestFlood:
         for _ in range(world.budget):
             asks = self._asks(world, random.Random(rng.randbytes(16)))
             identity = mint.identity()
-            yield Recruit(speaks=client(world, identity, asks, rng, "flood_served", _served))
+            speaks = client(world, identity, asks, rng, "flood_served", _served)
+            yield Recruit(identity=identity, speaks=speaks)
 
     def _asks(self, world: World, rng: random.Random) -> Iterator[tuple[float, Contact, Request]]:
         aims = world.members

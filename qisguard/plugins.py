@@ -189,7 +189,8 @@ class Recruit:
     """One attacker: a lying node (``plays``), or any other endpoint (``speaks``).
 
     A lying node is a fresh identity, or a member's node taken over (``takes``). One that ``leaves``
-    was honest and is gone when the attack begins.
+    was honest and is gone when the attack begins. An endpoint that uses an ``identity`` names it:
+    honest tables may hold it like that of a node, and then it counts as an attacker there.
     """
 
     plays: Behaviour | None = None

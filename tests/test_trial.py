@@ -56,6 +56,21 @@ def test_attackers_hold_their_share_of_tables_and_see_what_they_are_asked() -> N
     assert measured.ratios["exposed"][0] > 0
 
 
+def test_an_attacker_that_is_no_node_counts_as_one_where_tables_hold_it() -> None:
+    """It speaks for an identity that exists, at the address where it lives: nothing is false."""
+    text = RECORDS.replace("look_up_drop", "index_poisoning")
+    text = text.replace("share = 0.3", "identities = 4\nlead = 5")
+    measured = _run(text, Arm.ATTACKED)
+    bad, entries = measured.ratios["table_bad"]
+    assert measured.values["attackers"] == 4
+    assert 0 < bad <= 4 * 30
+    assert measured.ratios["siblings_bad"][0] > 0
+    assert measured.ratios["false_entries"] == (0, entries)
+    assert _run(text, Arm.CLEAN).ratios["table_bad"][0] == 0
+    joins = _run(text.replace("settled", "joins"), Arm.ATTACKED)
+    assert joins.digest == measured.digest  # there is no node that could settle
+
+
 def test_records_are_published_and_read_by_others() -> None:
     measured = _run(RECORDS, Arm.CLEAN)
     assert measured.ratios["stored"] == measured.ratios["readable"] == (6, 6)

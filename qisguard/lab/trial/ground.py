@@ -41,8 +41,9 @@ from qisguard.store.store import Store, StoreLimits
 class Ground:
     """Honest nodes by number, and those who attack them.
 
-    ``victims`` are those honest nodes that the attack aims at, the same in all arms; ``homes`` says
-    where every node lives, or lived, that ever took part.
+    ``liars`` are attackers that are nodes, ``speakers`` the ids of those that are not. ``victims``
+    are those honest nodes that the attack aims at, the same in all arms; ``homes`` says where
+    everybody with an id lives, or lived, that ever took part.
     """
 
     loaded: Loaded
@@ -57,6 +58,7 @@ class Ground:
     checks: Checks
     honest: list[Node] = field(default_factory=list)
     liars: list[Node] = field(default_factory=list)
+    speakers: set[NodeId] = field(default_factory=set)
     victims: list[Node] = field(default_factory=list)
     homes: dict[NodeId, Address] = field(default_factory=dict)
     tellers: list[Tells] = field(default_factory=list)
@@ -81,6 +83,11 @@ class Ground:
         """Return whether real sockets and real time are used."""
         return self.engine.name == "live"
 
+    @property
+    def attackers(self) -> set[NodeId]:
+        """Return the ids of all attackers, whether they are nodes or not."""
+        return self.speakers | {node.me.id for node in self.liars}
+
     async def settle(self) -> None:
         """Let the honest nodes, and attackers who lie low among them, become a network."""
         nodes = [self._add_honest(identity) for identity in self.people.honest]
@@ -90,7 +97,7 @@ class Ground:
         if self.arm.has_attack and self.loaded.scenario.attack.arrival == "settled":
             self._recruit()
             for at, (_, recruit) in enumerate(self._waiting):
-                if recruit.identity is not None:
+                if recruit.identity is not None and recruit.speaks is None:
                     node = self._add_liar(recruit.identity, None)
                     nodes.append(node)
                     self._waiting[at] = (node, recruit)
@@ -224,7 +231,7 @@ class Ground:
         if isinstance(recruit.plays, Tells):
             self.tellers.append(recruit.plays)
         if recruit.speaks is not None:
-            self._let_speak(recruit.speaks)
+            self._let_speak(recruit.speaks, recruit.identity)
             return
         plays = Watched(recruit.plays, self.seen) if recruit.plays else None
         if recruit.takes is not None:
@@ -242,9 +249,12 @@ class Ground:
             node.corrupt(plays)
             self.engine.touch(node)
 
-    def _let_speak(self, speaks: MakeEndpoint) -> None:
+    def _let_speak(self, speaks: MakeEndpoint, identity: Identity | None) -> None:
         def make(address: Address) -> Endpoint:
             endpoint = speaks(address)
+            if identity is not None:
+                self.speakers.add(identity.id)
+                self.homes[identity.id] = address
             if isinstance(endpoint, Tells):
                 self.tellers.append(endpoint)
             listens.append(isinstance(endpoint, Overhears))

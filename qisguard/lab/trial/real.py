@@ -94,13 +94,13 @@ def _measure(
 ) -> tuple[dict[str, tuple[int, int]], dict[str, float]]:
     """Return ratios and values of everything that happened; what nobody did is absent."""
     ratios, values = _told(ground.tellers)
-    liars = {node.me.id for node in ground.liars}
+    attackers = ground.attackers
     if ground.echoes is not None:
         ground.echoes.settle()
         ratios["replays_accepted"] = ground.echoes.taken, ground.echoes.arrived
-    ratios |= measure_tables(ground, liars)
+    ratios |= measure_tables(ground)
     if ground.arm.has_attack:
-        values["attackers"] = len(liars)
+        values["attackers"] = len(attackers)
     if not operations:
         return ratios, values
     count = len(operations)
@@ -116,7 +116,7 @@ def _measure(
         if inspectors := [d for d in ground.defenses if isinstance(d, Inspects)]:
             flagged = sum(_is_flagged(ground, inspectors, o, f) for o, f in found)
             ratios["flagged"] = flagged, len(look_ups)
-        captured = sum(2 * len(ids & liars) > len(ids) for _, ids in returned)
+        captured = sum(2 * len(ids & attackers) > len(ids) for _, ids in returned)
         ratios["captured"] = captured, len(look_ups)
     ratios["exposed"] = sum((o.asker, o.place) in ground.seen.pairs for o in operations), count
     if found:

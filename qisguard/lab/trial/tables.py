@@ -9,18 +9,18 @@ from qisguard.node.contact import Contact
 from qisguard.node.node import Node
 
 
-def measure_tables(ground: Ground, liars: Collection[NodeId]) -> dict[str, tuple[int, int]]:
+def measure_tables(ground: Ground) -> dict[str, tuple[int, int]]:
     """Return what is wrong in the tables of honest nodes; what nobody has is absent."""
-    honest, victims = ground.honest, ground.victims
+    honest, victims, attackers = ground.honest, ground.victims, ground.attackers
     ratios = {
-        "table_bad": _bad(_entries(honest), liars),
-        "siblings_bad": _bad(_siblings(honest), liars),
+        "table_bad": _bad(_entries(honest), attackers),
+        "siblings_bad": _bad(_siblings(honest), attackers),
         "false_entries": count_false(_entries(honest), ground.homes),
     }
     if victims:
-        ratios["victims_bad"] = _bad(_entries(victims), liars)
-        ratios["victims_siblings_bad"] = _bad(_siblings(victims), liars)
-        alone = sum(all(contact.id in liars for contact in node.table) for node in victims)
+        ratios["victims_bad"] = _bad(_entries(victims), attackers)
+        ratios["victims_siblings_bad"] = _bad(_siblings(victims), attackers)
+        alone = sum(all(contact.id in attackers for contact in node.table) for node in victims)
         ratios["isolated"] = alone, len(victims)
     return ratios
 
@@ -33,8 +33,8 @@ def _siblings(nodes: Sequence[Node]) -> list[Contact]:
     return [contact for node in nodes for contact in node.table.siblings]
 
 
-def _bad(contacts: Sequence[Contact], liars: Collection[NodeId]) -> tuple[int, int]:
-    return sum(contact.id in liars for contact in contacts), len(contacts)
+def _bad(contacts: Sequence[Contact], attackers: Collection[NodeId]) -> tuple[int, int]:
+    return sum(contact.id in attackers for contact in contacts), len(contacts)
 
 
 def count_false(entries: Sequence[Contact], homes: Mapping[NodeId, Address]) -> tuple[int, int]:
