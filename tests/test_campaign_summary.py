@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from qisguard.exits import Exit
 from qisguard.lab.campaign.drive import work
 from qisguard.lab.campaign.intervals import Counts, Resampler, Values
 from qisguard.lab.campaign.plan import Options
+from qisguard.lab.campaign.results import ask
 from qisguard.lab.campaign.summary import GateRow, Row, Summary, UntilRow, verdict
 from qisguard.lab.scenario.gates import State
 from qisguard.lab.statistics import Interval, wilson
@@ -119,6 +121,21 @@ def test_a_ratio_counts_all_tries_and_a_value_is_a_mean_over_seeds(tmp_path: Pat
     assert row.estimate == row.hits / 80
     value = _row(summary, "attacked", "hops")
     assert (value.hits, value.tries, value.kind) == (None, None, "value")
+
+
+def test_what_a_clock_of_the_machine_measured_is_a_result_that_no_digest_covers(
+    tmp_path: Path,
+) -> None:
+    def timed(job: Job) -> Measured:
+        return msgspec.structs.replace(toss(job), times={"ids_per_second": 3.0 * job.seed})
+
+    folder = run_folder(tmp_path / "timed", SMALL, Options(seeds=8), is_sweep=False)
+    summary = work(folder, lambda: Here(timed), silent)
+    row = _row(summary, "attacked", "ids_per_second")
+    assert (row.kind, row.seeds, row.estimate) == ("time", 8, 13.5)
+    assert summary.results_digest == _run(tmp_path / "plain", SMALL).results_digest
+    sql = "SELECT kind, sum(value) FROM results WHERE metric = 'ids_per_second' GROUP BY kind"
+    assert ask(folder.results, sql)[1] == [("time", 4 * 108.0)]
 
 
 def test_differences_are_of_the_attack_the_defences_and_their_cost(tmp_path: Path) -> None:

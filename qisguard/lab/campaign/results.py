@@ -144,15 +144,10 @@ def _rows(plan: Plan, one: Done) -> Iterator[dict[str, object]]:
         value = hits / tries if tries else None
         counted = {"metric": metric, "kind": "ratio", "hits": hits, "tries": tries}
         yield {**common, **counted, "value": value}
-    for metric, number in measured.values.items():
-        yield {
-            **common,
-            "metric": metric,
-            "kind": "value",
-            "hits": None,
-            "tries": None,
-            "value": number,
-        }
+    for kind, numbers in (("value", measured.values), ("time", measured.times)):
+        for metric, number in numbers.items():
+            counted = {"metric": metric, "kind": kind, "hits": None, "tries": None}
+            yield {**common, **counted, "value": number}
 
 
 def _keys(plan: Plan) -> list[str]:

@@ -160,7 +160,7 @@ class Gathered:
             for metric, counted in measured.ratios.items():
                 if counted[1]:  # nobody tried: this trial measures nothing
                     metrics.setdefault(metric, {})[seed] = counted
-            for metric, value in measured.values.items():
+            for metric, value in (measured.values | measured.times).items():
                 metrics.setdefault(metric, {})[seed] = value
 
     def rows(self) -> list[Row]:
