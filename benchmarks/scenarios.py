@@ -10,7 +10,7 @@ so that an edited scenario runs anew; after a change of the code, name another f
 A scenario whose ``seeds.first`` is not 1 has gates that were changed after seeds before that had
 been seen: these are run as well, and their verdicts stand in the page beside those that count.
 
-``docs/scenarios.md`` is written from all runs that are there, whatever ``--only`` says.
+The page is written from all runs that are there, whatever ``--only`` says.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from qisguard.cli.progress import Progress
+from qisguard.errors import ScenarioError
 from qisguard.lab.bench.rows import commit, machine
 from qisguard.lab.campaign.drive import cores, work
 from qisguard.lab.campaign.folder import RUN, SUMMARY, RunFolder, create_run, open_run
@@ -279,12 +280,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="these scenarios")
     parser.add_argument("--processes", type=int, default=cores(), help="one for each core")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs")
+    parser.add_argument("--page", type=Path, default=PAGE, help="what is written")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     every = list(wanted(packaged_names(), options.runs))
-    chosen = list(wanted(options.only, options.runs)) if options.only else every
+    try:
+        chosen = list(wanted(options.only, options.runs)) if options.only else every
+    except ScenarioError as error:
+        parser.error(str(error))
     run_all(chosen, options.processes)
-    PAGE.write_text(page(every))
+    options.page.write_text(page(every))
     ran = [found for found in (one.read() for one in chosen) if found]
     if options.json:
         own = {one.wanted.name: one for one in ran if not one.wanted.is_seen}
