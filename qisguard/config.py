@@ -23,6 +23,7 @@ class ReplicaRule(StrEnum):
     CLOSEST = "closest"
     ROSTER = "roster"
     REGION = "region"
+    FLAGGED = "flagged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,8 @@ class NodeConfig:
         "",
         0,
         0,
-        "who keeps a place: the closest found, the closest on the roster, or a whole region",
+        "who keeps a place: the closest found, the closest on the roster, a whole region, or the "
+        "closest until a detector flags them, and then the region",
     )
     replica_count: int = _setting(20, "storage", "nodes", 1, 64, "nodes that keep a place")
     replicas_per_issuer: int = _setting(

@@ -20,6 +20,7 @@ from qisguard.node.maintenance import Maintenance
 from qisguard.node.node import Node
 from qisguard.node.operations import find
 from qisguard.node.routing import RoutingTable
+from qisguard.node.survey import Survey
 from qisguard.plugins import Clock
 from qisguard.store.memory import MemoryStore
 from qisguard.store.store import StoreLimits
@@ -112,7 +113,17 @@ def test_looking_for_work_in_a_large_store_takes_bounded_steps() -> None:
     table = RoutingTable(NodeId(1), CONFIG)
     for index in range(2, 40):
         table.heard_from(make_contact(index << 240), 0.0)
-    work = Maintenance(NodeId(1), CONFIG, table, Counting(LIMITS), None, draw("work"), 0.0, [])
+    work = Maintenance(
+        NodeId(1),
+        CONFIG,
+        table,
+        Survey(CONFIG, table, None),
+        Counting(LIMITS),
+        None,
+        draw("work"),
+        0.0,
+        [],
+    )
     work.greet(make_contact(1 << 255), 0.0)
     now = 0.0
     for _ in range(1_000):

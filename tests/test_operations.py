@@ -12,7 +12,7 @@ from qisguard.lab.virtual import VirtualEngine
 from qisguard.node import messages
 from qisguard.node.messages import Reply, Request
 from qisguard.node.node import Node
-from qisguard.node.operations import REGION_SEARCHES_MAX, Found, replicas
+from qisguard.node.operations import REGION_SEARCHES_MAX, Found, Replicas, replicas
 from qisguard.node.reading import Provided, Walked
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.store.record import sign_index
@@ -84,8 +84,8 @@ def test_open_replicas_are_the_closest_nodes() -> None:
         for key in range(10):
             place = placement(make_key(key))
             found = await _replicas(engine, nodes[key], place)
-            assert isinstance(found, list)
-            assert [c.id for c in found] == _nearest(nodes, place, 5)
+            assert isinstance(found, Replicas)
+            assert [c.id for c in found.contacts] == _nearest(nodes, place, 5)
 
     tell_crowd(24, CONFIG, tell)
 
@@ -104,8 +104,8 @@ def test_a_region_holds_everybody_whose_id_lies_in_it() -> None:
                 depth += 1
             inside = {n.me.id for n in nodes if shared_prefix(n.me.id, place) >= depth}
             found = await _replicas(engine, asker, place)
-            assert isinstance(found, list)
-            assert inside | set(_nearest(nodes, place, 2)) == {c.id for c in found}
+            assert isinstance(found, Replicas)
+            assert inside | set(_nearest(nodes, place, 2)) == {c.id for c in found.contacts}
 
     tell_crowd(40, config, tell)
 
@@ -117,7 +117,7 @@ def test_a_region_is_walked_in_a_bounded_number_of_lookups() -> None:
 
     async def tell(engine: VirtualEngine, nodes: list[Node]) -> None:
         found = await _replicas(engine, nodes[0], placement(make_key(0)))
-        assert isinstance(found, list)
+        assert isinstance(found, Replicas)
         asked = sum(node.counts["requests: FindNode"] for node in nodes)
         assert asked <= len(nodes) * (REGION_SEARCHES_MAX + 8)
 

@@ -11,6 +11,7 @@ from qisguard.node.contact import Contact
 from qisguard.node.maintenance import Maintenance
 from qisguard.node.node import Node
 from qisguard.node.routing import RoutingTable
+from qisguard.node.survey import Survey
 from qisguard.store.memory import MemoryStore
 from tests.builders import (
     DAY,
@@ -131,7 +132,17 @@ def test_rounds_of_repair_follow_fast_where_neighbours_change_and_only_there() -
     held = [make_contact(index << 240) for index in range(2, 14)]
     for contact in held:
         table.heard_from(contact, 0.0)
-    work = Maintenance(NodeId(1), config, table, MemoryStore(LIMITS), None, draw("haste"), 0.0, [])
+    work = Maintenance(
+        NodeId(1),
+        config,
+        table,
+        Survey(config, table, None),
+        MemoryStore(LIMITS),
+        None,
+        draw("haste"),
+        0.0,
+        [],
+    )
 
     def rounds(until: float) -> int:
         now, before = work.next_timer(), work._repairs
@@ -221,7 +232,19 @@ def test_in_one_round_each_replica_is_visited_by_another_holder() -> None:
         for other in contacts:
             table.heard_from(other, 0.0)
         store = MemoryStore(LIMITS)
-        holders.append(Maintenance(contact.id, config, table, store, None, draw("round"), 0.0, []))
+        holders.append(
+            Maintenance(
+                contact.id,
+                config,
+                table,
+                Survey(config, table, None),
+                store,
+                None,
+                draw("round"),
+                0.0,
+                [],
+            )
+        )
     for turn in range(7):
         visited = [holder._others(place, turn)[0] for holder in holders]
         assert sorted(visited) == sorted(contact.id for contact in contacts)

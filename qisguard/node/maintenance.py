@@ -1,7 +1,7 @@
 """What a node does unasked, a little at a time: refresh, publish again, hand over, repair.
 
 - *Refresh*: a bucket without a look-up for a while gets one (Kademlia, section 2.3), and the
-  bootstraps are asked for our neighbourhood.
+  bootstraps are asked for our neighbourhood. The widest ranges tell the size of the network.
 - *Knock*: a bootstrap that was lost is called again and again: after a cut, when every table is
   full of its own side, that is the way back to the other one.
 - *Republish*: what this node published is published again, by it, before its records expire.
@@ -37,6 +37,7 @@ from qisguard.node.operations import (
     roster_replicas,
 )
 from qisguard.node.routing import RoutingTable
+from qisguard.node.survey import Survey
 from qisguard.store.store import Store
 
 Task: TypeAlias = Callable[[Surroundings], Operation[object]]
@@ -67,6 +68,7 @@ class Maintenance:
         own: NodeId,
         config: NodeConfig,
         table: RoutingTable,
+        survey: Survey,
         store: Store,
         roster: Roster | None,
         draw: Draw,
@@ -76,6 +78,7 @@ class Maintenance:
         self._own = own
         self._config = config
         self._table = table
+        self._survey = survey
         self._store = store
         self._roster = roster
         self._draw = draw
@@ -192,8 +195,19 @@ class Maintenance:
     # --- what there is to do ---------------------------------------------------------------------
     def _refresh(self, now: float) -> Search:
         for target in self._table.stale_targets(now, self._draw):
-            self._table.looked_up(target, now)
-            yield partial(find, target=target, count=self._config.k)
+            yield self._refresh_with(target, now)
+        for prefix in self._survey.due(now):
+            yield self._refresh_with(self._table.random_id(prefix, self._draw), now)
+
+    def _refresh_with(self, target: NodeId, now: float) -> Task:
+        self._table.looked_up(target, now)
+        return partial(self._look_into, target=target, now=now)
+
+    def _look_into(self, around: Surroundings, target: NodeId, now: float) -> Operation[None]:
+        """Look up a random id, and let the survey know how near to it others live."""
+        found = yield from find(around, target, self._config.k)
+        ids = [contact.id for contact in found.contacts]
+        self._survey.take(shared_prefix(self._own, target), target, ids, now)
 
     def _look_around(self) -> Search:
         """Ask the bootstraps for our neighbourhood: a cut may have left us only our own side."""
@@ -241,7 +255,7 @@ class Maintenance:
 
     def _hand_over(self, contact: Contact) -> Search:
         """Look through the places around a contact; others have far nearer replicas."""
-        wide = self._table.size() / (2 * self._config.replica_count)
+        wide = self._survey.size() / (2 * self._config.replica_count)
         bits = max(0, int(wide).bit_length() - 1)
         first = contact.id >> ID_BITS - bits << ID_BITS - bits
         last = first + (1 << ID_BITS - bits) - 1
@@ -268,7 +282,7 @@ class Maintenance:
         near = self._table.answering(place, config.region_max if is_region else count)
         nearest = sorted([self._own, *(c.id for c in near)], key=lambda i: i ^ place)
         if is_region:
-            depth = region_depth(self._table.size(), count)
+            depth = region_depth(self._survey.size(), count)
             count = max(count, sum(shared_prefix(i, place) >= depth for i in nearest))
         return nearest[:count]
 

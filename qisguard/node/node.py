@@ -30,9 +30,10 @@ from qisguard.node.requests import Requests
 from qisguard.node.routing import RoutingTable
 from qisguard.node.scribe import Scribe
 from qisguard.node.serve import Server
+from qisguard.node.survey import Survey
 from qisguard.node.work import Done, Work
 from qisguard.outcomes.packet import OutcomePacket
-from qisguard.plugins import Accepts, Admits, Behaviour, Clock, Defense, Routes, Send
+from qisguard.plugins import Accepts, Admits, Behaviour, Clock, Defense, Send
 from qisguard.session.channel import Session
 from qisguard.session.sessions import Opened, Sessions
 from qisguard.store.store import Store
@@ -77,8 +78,9 @@ class Node:
         self._scribe = Scribe(trail, config, now)
         self._store = store
         self._now = now
-        admits = [d for d in defenses if isinstance(d, Admits)]
-        self.table = RoutingTable(self.me.id, config, admits)
+        rules = [d for d in defenses if isinstance(d, Admits)]
+        self.table = RoutingTable(self.me.id, config, rules)
+        self.survey = Survey(config, self.table, roster)
         self._gate = Gate(config, roster)
         self.sessions = Sessions(
             identity,
@@ -100,12 +102,13 @@ class Node:
             roster,
             store,
             checks,
-            [d for d in defenses if isinstance(d, Routes)],
+            defenses,
             self.table,
+            self.survey,
             self.sessions,
             self.bootstraps,
+            self.counts,
         )
-        accepts = [d for d in defenses if isinstance(d, Accepts)]
         self._server = Server(
             network.id,
             config,
@@ -113,7 +116,7 @@ class Node:
             self.table,
             store,
             roster,
-            accepts,
+            [d for d in defenses if isinstance(d, Accepts)],
             checks,
             clock.day,
             self.counts,
@@ -122,7 +125,7 @@ class Node:
         self._events: list[Done] = []
         self._work = Work(self.me.id, self._requests, self._answer_here)
         self._maintenance = Maintenance(
-            self.me.id, config, self.table, store, roster, draw, now, self.bootstraps
+            self.me.id, config, self.table, self.survey, store, roster, draw, now, self.bootstraps
         )
         self._probing = Probing(self.table, config.probe_interval, now)
         self._next_expiry = now + EXPIRY_PERIOD
@@ -217,7 +220,7 @@ class Node:
         return {
             "contacts": len(self.table),
             "siblings": len(self.table.siblings),
-            "network_size": round(self.table.size()),
+            **self.survey.status(),
             "sessions": len(self.sessions),
             "requests": len(self._requests),
             "operations": len(self._work),
@@ -250,11 +253,10 @@ class Node:
         if self._next_renewal <= now:
             self._renew(now)
         self._work.run(now)
-        if contact := self._probing.step(now):
-            ended = partial(self._probing.ended, contact)
-            self._work.start_unasked(
-                operations.ping(contact), now, lambda alive, _: ended(alive is True)
-            )
+        if peer := self._probing.step(now):
+            ended = partial(self._probing.ended, peer)
+            ping = operations.ping(peer)
+            self._work.start_unasked(ping, now, lambda alive, _: ended(alive is True))
         if not self.storage_fault:
             try:
                 if self._scribe.next_timer(now) <= now:

@@ -71,7 +71,7 @@ class Surroundings:
 
     ``near`` gives the contacts that a look-up starts from, ``known`` the one that proved an id,
     ``record`` our own signed provider record for a place, ``index`` our index record for a key,
-    ``size`` the estimated network size.
+    ``size`` the estimated network size, ``inspect`` the flags of detectors about those found.
     """
 
     me: Contact
@@ -87,6 +87,14 @@ class Surroundings:
     known: Callable[[NodeId], Contact | None]
     record: Callable[[NodeId], ProviderRecord]
     index: Callable[[bytes], IndexRecord]
+    inspect: Callable[[NodeId, Sequence[Contact]], tuple[str, ...]]
+
+
+class Replicas(NamedTuple):
+    """The nodes that keep a place, nearest first, and what detectors say about them."""
+
+    contacts: Sequence[Contact]
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,21 +162,32 @@ def take(lookup: Lookup, sender: NodeId, reply: Outcome) -> None:
         lookup.handle_silence(sender)
 
 
-def replicas(around: Surroundings, place: NodeId) -> Operation[list[Contact]]:
-    """Return the nodes that keep the records of a place, nearest first.
+def replicas(around: Surroundings, place: NodeId) -> Operation[Replicas]:
+    """Return the nodes that keep the records of a place.
 
     ``closest``: the closest found. ``roster``: the closest ids *of the roster*, at most
-    ``replicas_per_issuer`` each, so that an id which is not on the roster is never chosen and there
-    is nothing to search for. ``region``: everybody in the region where ``replica_count`` nodes are
-    expected.
+    ``replicas_per_issuer`` each, so that an id which is not on the roster is never chosen, there
+    is nothing to search for, and no detector is asked. ``region``: everybody in the region where
+    ``replica_count`` nodes are expected. ``flagged``: the closest, and the region when a detector
+    flags them.
     """
     config = around.config
+    if config.replica_rule is ReplicaRule.ROSTER and around.roster is not None:
+        return Replicas((yield from _on_roster(around, around.roster, place)))
     if config.replica_rule is ReplicaRule.REGION:
-        return (yield from region(around, place))
-    if config.replica_rule is ReplicaRule.CLOSEST or around.roster is None:
-        found = yield from find(around, place, config.replica_count)
-        return list(found.contacts)
-    wanted = roster_replicas(around.roster, place, config.replica_count, config.replicas_per_issuer)
+        contacts = yield from region(around, place)
+    else:
+        contacts = list((yield from find(around, place, config.replica_count)).contacts)
+    flags = around.inspect(place, contacts)
+    if flags and config.replica_rule is ReplicaRule.FLAGGED:
+        contacts = yield from region(around, place)
+    return Replicas(contacts, flags)
+
+
+def _on_roster(around: Surroundings, roster: Roster, place: NodeId) -> Operation[list[Contact]]:
+    """Return the replicas of a place by roster; who is not found is left out."""
+    config = around.config
+    wanted = roster_replicas(roster, place, config.replica_count, config.replicas_per_issuer)
     known: dict[NodeId, Contact | None] = {i: around.known(i) for i in wanted}
     if not all(known.values()):  # the roster names the replicas; a look-up finds their addresses
         for contact in (yield from find(around, place, config.k)).contacts:

@@ -1,5 +1,6 @@
 """What a node tells an operation that starts: whom it knows, and in whose name it signs."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,10 +13,14 @@ from qisguard.node.checks import Checks
 from qisguard.node.contact import Contact
 from qisguard.node.operations import Surroundings
 from qisguard.node.routing import RoutingTable
-from qisguard.plugins import Clock, Routes
+from qisguard.node.survey import Survey
+from qisguard.plugins import Clock, Defense, Inspects, Routes
 from qisguard.session.sessions import Sessions
 from qisguard.store.record import IndexRecord, ProviderRecord, sign_index, sign_record
 from qisguard.store.store import Store
+
+FLAGGED = "flagged: ids crowd around a key"
+"""What is counted when a detector raises its flag."""
 
 
 class Outlook:
@@ -31,10 +36,12 @@ class Outlook:
         roster: Roster | None,
         store: Store,
         checks: Checks,
-        routes: Sequence[Routes],
+        defenses: Sequence[Defense],
         table: RoutingTable,
+        survey: Survey,
         sessions: Sessions,
         bootstraps: Sequence[Contact],
+        counts: Counter[str],
     ) -> None:
         self._bootstraps = bootstraps
         self._me = me
@@ -45,9 +52,12 @@ class Outlook:
         self._roster = roster
         self._store = store
         self._checks = checks
-        self._routes = routes
+        self._routes = [d for d in defenses if isinstance(d, Routes)]
+        self._detectors = [d for d in defenses if isinstance(d, Inspects)]
         self._table = table
+        self._survey = survey
         self._sessions = sessions
+        self._counts = counts
         self._record_seq = 0
 
     def at(self, now: float) -> Surroundings:
@@ -58,7 +68,7 @@ class Outlook:
             self._roster,
             self._network.id,
             self._clock.day(now),
-            self._table.size(),
+            self._survey.size(),
             self._store,
             self._checks,
             partial(_keep, self._routes, self._me.id, now),
@@ -66,6 +76,7 @@ class Outlook:
             self._known,
             partial(self._record, now),
             partial(self._index, now),
+            self._inspect,
         )
 
     def _near(self, target: NodeId) -> list[Contact]:
@@ -82,6 +93,19 @@ class Outlook:
             return self._me
         session = self._sessions.get(identifier)
         return Contact(identifier, session.address) if session else None
+
+    def _inspect(self, place: NodeId, found: Sequence[Contact]) -> tuple[str, ...]:
+        """Return the flags that detectors raise about the ids around a place; count if there are.
+
+        The network has at least as many nodes as were found.
+        """
+        ids = [contact.id for contact in found]
+        size = max(self._survey.size(), float(len(ids)))
+        refusals = [detector.inspect(place, ids, size) for detector in self._detectors]
+        flags = tuple(refusal.reason for refusal in refusals if refusal)
+        if flags:
+            self._counts[FLAGGED] += 1
+        return flags
 
     def _record(self, now: float, place: NodeId) -> ProviderRecord:
         expires, seq = self._expiry_and_seq(now)

@@ -28,13 +28,17 @@ STORE_PAYLOAD_MAX = 1_120
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """How many replicas acknowledged each of ``packet_count`` packets, and refusals by reason."""
+    """How many replicas acknowledged each of ``packet_count`` packets, and refusals by reason.
+
+    ``flags`` are what detectors said about the replicas: they take nothing away.
+    """
 
     key: bytes
     packet_count: int
     replica_count: int
     acknowledged: int
     refused: Mapping[str, int]
+    flags: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -66,10 +70,11 @@ class _Tally:
 def publish(around: Surroundings, key: bytes, packets: Sequence[bytes]) -> Operation[Published]:
     """Store the packets of one key, inline with our provider record, on the key's replicas."""
     place = placement(key)
-    targets = yield from replicas(around, place)
+    targets, flags = yield from replicas(around, place)
     batches = list(_batches(around.record(place), packets))
     tally = yield from _store([Ask(contact, batch) for contact in targets for batch in batches])
-    return Published(key, len(packets), len(targets), tally.acknowledged, tally.refused)
+    told = tally.acknowledged, tally.refused
+    return Published(key, len(packets), len(targets), *told, flags)
 
 
 def republish(around: Surroundings, key: bytes) -> Operation[Published]:
@@ -85,7 +90,7 @@ def republish(around: Surroundings, key: bytes) -> Operation[Published]:
 
 def announce(around: Surroundings, prefix: int, keys: Sequence[bytes]) -> Operation[Published]:
     """Enter keys of one domain prefix in the index, on the replicas of the index's place."""
-    targets = yield from replicas(around, index_place(prefix))
+    targets, flags = yield from replicas(around, index_place(prefix))
     announces = [Announce(0, around.index(key).data) for key in keys]
     asks = [Ask(contact, request) for contact in targets for request in announces]
     tally = _Tally()
@@ -93,7 +98,8 @@ def announce(around: Surroundings, prefix: int, keys: Sequence[bytes]) -> Operat
         _, _, reply = yield asks if count == 0 else ()
         tally.take(1, reply)
     name = bytes([prefix])
-    return Published(name, len(keys), len(targets), tally.acknowledged, tally.refused)
+    told = tally.acknowledged, tally.refused
+    return Published(name, len(keys), len(targets), *told, flags)
 
 
 def hand_over(around: Surroundings, place: NodeId, contact: Contact) -> Operation[Published]:

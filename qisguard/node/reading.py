@@ -1,7 +1,8 @@
 """Operations that read: every packet of a key, one packet, the providers of a key, a domain's keys.
 
 What replicas say is a hint until it verifies: packets and records carry their own signatures, a
-digest names exactly one packet, and an invented key costs its reader one empty look-up.
+digest names exactly one packet, and an invented key costs its reader one empty look-up. ``flags``
+are what detectors said about the replicas: they take nothing away.
 """
 
 from collections import Counter
@@ -44,6 +45,7 @@ class Retrieved:
     refused: Counter[str] = field(default_factory=Counter)
     replicas_asked: int = 0
     replicas_answered: int = 0
+    flags: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class Provided:
     refused: Counter[str] = field(default_factory=Counter)
     replicas_asked: int = 0
     replicas_answered: int = 0
+    flags: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Walked:
     refused: Counter[str] = field(default_factory=Counter)
     replicas_asked: int = 0
     replicas_answered: int = 0
+    flags: Sequence[str] = ()
 
 
 def retrieve(around: Surroundings, key: bytes) -> Operation[Retrieved]:
@@ -78,7 +82,7 @@ def retrieve(around: Surroundings, key: bytes) -> Operation[Retrieved]:
     place = placement(key)
     name = to_bytes(place)
     result = Retrieved(key)
-    targets = yield from replicas(around, place)
+    targets, result.flags = yield from replicas(around, place)
     by_id = {contact.id: contact for contact in targets}
     holders: dict[bytes, list[Contact]] = {}
     listed = dict.fromkeys(by_id, 0)
@@ -132,7 +136,7 @@ def providers(around: Surroundings, place: NodeId) -> Operation[Provided]:
     """Return the provider records that the replicas of a place hold, page by page."""
     name = to_bytes(place)
     result = Provided(place)
-    targets = yield from replicas(around, place)
+    targets, result.flags = yield from replicas(around, place)
     listed = {contact.id: 0 for contact in targets}
 
     def read(sender: NodeId, after: bytes, reply: Outcome) -> bytes | None:
@@ -165,7 +169,7 @@ def providers(around: Surroundings, place: NodeId) -> Operation[Provided]:
 def walk(around: Surroundings, prefix: int) -> Operation[Walked]:
     """Return the keys that the index of a domain prefix names."""
     result = Walked(prefix)
-    targets = yield from replicas(around, index_place(prefix))
+    targets, result.flags = yield from replicas(around, index_place(prefix))
     listed = {contact.id: 0 for contact in targets}
 
     def read(sender: NodeId, after: bytes, reply: Outcome) -> bytes | None:

@@ -215,11 +215,12 @@ class RoutingTable:
         return sum(len(b) for prefix, b in self._buckets.items() if _bit(differs, prefix))
 
     def size(self) -> float:
-        """Return the estimated number of nodes in the network, ourselves included.
+        """Return the number of nodes in the network as our neighbours tell it, ourselves included.
 
-        The density of the nearest ``siblings`` contacts says it; it is never less than what the
-        table holds. The whole list would say it with a smaller error if it were complete, which
-        it is not: in 200 nodes that had just joined, the median estimate was 45 instead of 191.
+        Identities placed near us inflate it: ``Survey`` knows better. The density of the nearest
+        ``siblings`` contacts says it; it is never less than what the table holds. The whole list
+        would say it with a smaller error if it were complete, which it is not: in 200 nodes that
+        had just joined, the median estimate was 45 instead of 191.
         """
         return 1.0 + max(len(self._held), self._siblings.population(self._config.siblings))
 
@@ -237,12 +238,12 @@ class RoutingTable:
         """
         depth = max((prefix for prefix, bucket in self._buckets.items() if len(bucket)), default=-1)
         return [
-            self._random_id(prefix, draw)
+            self.random_id(prefix, draw)
             for prefix in range(depth + 1)
             if now - self._looked_up.get(prefix, NEVER) >= self._config.refresh_interval
         ]
 
-    def _random_id(self, prefix: int, draw: Draw) -> NodeId:
+    def random_id(self, prefix: int, draw: Draw) -> NodeId:
         """Return a random id that shares exactly ``prefix`` leading bits with ours."""
         free = ID_BITS - 1 - prefix
         low = int.from_bytes(draw(ID_BITS // 8), "big") & ((1 << free) - 1)

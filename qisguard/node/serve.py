@@ -81,7 +81,7 @@ class Server:
         if self._config.replica_rule is ReplicaRule.ROSTER and self._roster is not None:
             return self._of_roster(place)
         count = self._config.replica_count
-        if self._config.replica_rule is ReplicaRule.REGION:
+        if self._config.replica_rule in (ReplicaRule.REGION, ReplicaRule.FLAGGED):
             count = max(count, self._config.region_max)
         return self._table.rank(place) < count * self._config.replica_slack
 

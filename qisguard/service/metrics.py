@@ -63,6 +63,7 @@ REASONS: Mapping[str, frozenset[str]] = {
         )
     ),
     "not connected": frozenset(("hearsay handshakes", "hearsay hellos to one network")),
+    "flagged": frozenset(("ids crowd around a key",)),
     "packet refused": frozenset(
         (
             "another key than the record's",

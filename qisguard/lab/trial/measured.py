@@ -106,6 +106,15 @@ METRICS: dict[str, Metric] = {
         "ratio", "of siblings", "low", "of all entries in the victims' sibling lists, attackers"
     ),
     "isolated": Metric("ratio", "of victims", "low", "know no honest node any more"),
+    "size_believed": Metric(
+        "value",
+        "of the honest",
+        "low",
+        "nodes that the network seems to have, median of victims, else of all",
+    ),
+    "size_siblings": Metric(
+        "value", "of the honest", "low", "the same, if they believed their nearest neighbours"
+    ),
     "attackers": Metric("value", "identities", "low", "that attackers got for their budget"),
     "identity_tries": Metric(
         "value", "tries", "high", "keys and hashes tried for one fresh identity, on average"

@@ -1,5 +1,6 @@
 """What honest nodes know at the end of a trial, read from their routing tables."""
 
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 
 from qisguard.identity.address import Address
@@ -23,6 +24,15 @@ def measure_tables(ground: Ground) -> dict[str, tuple[int, int]]:
         alone = sum(all(contact.id in attackers for contact in node.table) for node in victims)
         ratios["isolated"] = alone, len(victims)
     return ratios
+
+
+def measure_sizes(ground: Ground) -> dict[str, float]:
+    """Return how large the network seems to those attacked, as a multiple of the honest nodes."""
+    nodes, count = ground.victims or ground.honest, len(ground.honest)
+    return {
+        "size_believed": statistics.median(node.survey.size() for node in nodes) / count,
+        "size_siblings": statistics.median(node.table.size() for node in nodes) / count,
+    }
 
 
 def _entries(nodes: Sequence[Node]) -> list[Contact]:
