@@ -1,9 +1,9 @@
 """Refuse packets that no case of the template could have produced."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from qisguard.errors import RecordError
 from qisguard.outcomes.packet import Outcome, OutcomePacket
 from qisguard.outcomes.template import Template
 from qisguard.plugins import Card, Rejected
@@ -11,7 +11,7 @@ from qisguard.plugins import Card, Rejected
 
 @dataclass(frozen=True)
 class Structure:
-    """Check template, key, treatment, follow-up time and features against ``template``.
+    """Check template, key, treatment, outcome, features and rules against ``template``.
 
     ``secret`` is the network's secret when its similarity keys are keyed. A future observation
     is refused beyond ``skew`` days, which clocks may differ by.
@@ -31,19 +31,13 @@ class Structure:
         limits="A plausible lie passes: a death just before the horizon is a possible outcome.",
     )
 
-    @cached_property
-    def _keys(self) -> frozenset[bytes] | None:
-        """Every key of the template, or None when there are too many to list."""
-        try:
-            return frozenset(self.template.expand({}, self.secret))
-        except RecordError:
-            return None
+    def __post_init__(self) -> None:
+        self.template.check_secret(self.secret)
 
     @cached_property
-    def _shared(self) -> frozenset[str]:
-        return frozenset(f.name for f in self.template.fields) & {
-            r.name for r in self.template.feat
-        }
+    def _keys(self) -> Mapping[bytes, tuple[str, ...]] | None:
+        """Every key of the template with its labels, or None when there are too many to list."""
+        return self.template.cases(self.secret)
 
     def accept(
         self, packet: OutcomePacket, held: OutcomePacket | None, today: int
@@ -52,15 +46,20 @@ class Structure:
         body = packet.body
         if body.tpl != self.template.id:
             return Rejected("structure: another template")
-        if self._keys is not None and packet.key not in self._keys:
+        labels = self._keys.get(packet.key) if self._keys is not None else None
+        is_listed = self._keys is None or labels is not None
+        if packet.key[0] != self.template.prefix or not is_listed:
             return Rejected("structure: not a key of this template")
         if body.day > today + self.skew:
             return Rejected("structure: observed in the future")
         if body.gone:
             return None
-        if self.template.fault(body.arm, Outcome.of(body), body.feat):
+        outcome = Outcome.of(body)
+        if broken := self.template.broken(body.arm, outcome, body.feat, labels):
+            return Rejected(f"structure: rule {broken.rule}")
+        if self.template.fault(body.arm, outcome, body.feat, labels):
             return Rejected("structure: value outside the template")
-        told = {name: body.feat[name] for name in self._shared if name in body.feat}
-        if told and packet.key not in self.template.expand(told, self.secret):
-            return Rejected("structure: features and key disagree")
+        for field, label in zip(self.template.fields, labels or (), strict=False):
+            if field.name in body.feat and field.find(body.feat[field.name]) != label:
+                return Rejected("structure: features and key disagree")
         return None

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from qisguard.errors import RecordError
 from qisguard.outcomes.packet import Outcome
-from qisguard.outcomes.template import Value, open_template
+from qisguard.outcomes.template import Template, Value, open_template, read_template
 from tests.packets import TEMPLATE_FILE, template
 
 VALUES: dict[str, Value] = {
@@ -56,8 +56,37 @@ def test_open_fields_expand_to_every_key_that_fits() -> None:
 def test_an_expansion_beyond_the_cap_is_refused() -> None:
     small = open_template(TEXT.replace("expansion_cap = 54", "expansion_cap = 53").encode())
     assert len(small.expand({"grade": "I"})) == 18
-    with pytest.raises(RecordError, match="expansion_cap = 53, must be 54"):
+    with pytest.raises(RecordError) as error:
         small.expand({})
+    assert str(error.value) == (
+        "template breast-cancer/1: expansion_cap = 53, and leaving grade (3) and menopause (2) and "
+        "oestrogen-receptor (3) and progesterone-receptor (3) open takes 54 keys: give one of them"
+    )
+
+
+def test_a_field_that_is_not_open_must_be_given_in_a_query() -> None:
+    closed = open_template(TEXT.replace('"grade"\nopen = true', '"grade"').encode())
+    assert closed.key(VALUES) == template().key(VALUES)
+    assert closed.expand({"grade": "I"}) == template().expand({"grade": "I"})
+    with pytest.raises(RecordError) as error:
+        closed.expand({"menopause": "Pre"})
+    assert str(error.value) == (
+        "template breast-cancer/1: grade is missing, and a query may not leave it open; "
+        "it must be one of I, II, III"
+    )
+    listed = closed.cases()
+    assert listed is not None
+    assert set(listed) == set(template().expand({}))
+
+
+def test_the_labels_behind_every_key_are_listed_unless_there_are_too_many() -> None:
+    listed = template().cases()
+    assert listed is not None
+    assert listed[template().key(VALUES)] == ("II", "Post", "[0,10)", "[100,inf)")
+    many = "[[field]]\nname = '{}'\nedges = [{}]\nunit = 'u'\n"
+    edges = ",".join(map(str, range(100)))
+    text = TEXT + "".join(many.format(f"n{place}", edges) for place in range(3))
+    assert open_template(text.encode()).cases() is None
 
 
 @pytest.mark.parametrize(
@@ -88,11 +117,29 @@ def test_a_missing_field_has_no_key() -> None:
     ("old", "new", "message"),
     [
         ("prefix = 1", "prefix = 256", "domain.prefix = 256, must be a whole number from 0 to 255"),
-        ("version = 1", "version = true", "template.version = True, must be a whole number"),
-        ("edges = [0, 10, 100]", "edges = [0, 10, 10]", "edges = [0, 10, 10], must be finite"),
-        ("edges = [0, 10, 100]", "edges = [0, nan]", "must be finite numbers that rise"),
-        ('"I", "II", "III"', '"I", "I"', "must be different texts"),
-        ('arms = ["hormone", "no-hormone"]', 'arms = ["hormone"]', "two or more treatments"),
+        ("version = 1", "version = true", "version = True, must be a whole number"),
+        ("edges = [0, 10, 100]", "edges = [0, 10, 10]", "edges = [0, 10, 10], must be 1 to 256"),
+        ("edges = [0, 10, 100]", "edges = [0, 0.0]", "finite numbers that rise"),
+        ("edges = [0, 10, 100]", "edges = [0, nan]", "edges = [0, NaN], must be 1 to 256 finite"),
+        ("edges = [0, 10, 100]", "edges = [1e999999999999999999999]", "edges = [NaN], must be"),
+        ("edges = [0, 10, 100]", "edges = [0.1234567890123456]", "of at most 15 digits"),
+        ("edges = [0, 10, 100]", "edges = [2e15]", "a number from -1e15 to 1e15"),
+        ("edges = [0, 10, 100]", "edges = []", "1 to 256 finite numbers"),
+        ("edges = [0, 10, 100]", "edges = [true]", "1 to 256 finite numbers"),
+        ("edges = [0, 10, 100]", f"edges = [{'9' * 5000}]", "not TOML"),
+        ("edges = [0, 10, 100]", f"edges = {'[' * 5000}", "not TOML"),
+        ("edges = [0, 10, 100]", "edges = 1979-05-27", "1 to 256 finite numbers"),
+        ('"I", "II", "III"', '"I", "I"', "a list of 1 to 256 different texts"),
+        ('"I", "II", "III"', '"I", " II"', "printable characters in normal form C"),
+        ('"I", "II", "III"', '"I", "e\u0301"', "printable characters in normal form C"),
+        ('"I", "II", "III"', '"I", "\u202eI"', "printable characters in normal form C"),
+        ('"I", "II", "III"', '"I", "I\\u0007"', "printable characters in normal form C"),
+        ('arms = ["hormone", "no-hormone"]', 'arms = ["hormone"]', "a list of 2 to 256 different"),
+        ('name = "breast-cancer"', 'name = "breast/cancer"', "name = 'breast/cancer', must be lo"),
+        ('name = "grade"', 'name = "case"', "'case', must be none of case, arm, time"),
+        ("open = true", 'open = "yes"', "field.grade.open = 'yes', must be true or false"),
+        ("version = 1", "version = 1\nkeyed = 1", "keyed = 1, must be true or false"),
+        ("[feat.age]", "[feat.'age ']", "feat = 'age ', must be a text of 1 to 60"),
         ('kind = "time-to-event"', 'kind = "guess"', "outcome.kind = 'guess', must be one of"),
         (
             "horizon = 730",
@@ -101,8 +148,8 @@ def test_a_missing_field_has_no_key() -> None:
         ),
         ('name = "menopause"', 'name = "grade"', "each name once"),
         ("max = 110", "max = 10", "feat.age.max = 10, must be a whole number from 18"),
-        ("[feat.age]", "colour = 3\n[feat.age]", "must be one of name, edges, unit"),
-        ("[domain]", "[dominion]", "template = 'dominion', must be one of"),
+        ("[feat.age]", "colour = 3\n[feat.age]", "unknown key 'colour'; allowed: edges, name"),
+        ("[domain]", "[dominion]", "unknown key 'dominion'; did you mean 'domain'? (and 1 more)"),
         ('label = "breast cancer"', "", "domain.label = None, must be a text"),
         ("version = 1", "version = ", "not TOML"),
     ],
@@ -116,6 +163,92 @@ def test_a_broken_template_is_refused_with_table_key_value_and_allowed(
     assert message in str(error.value)
 
 
+def test_every_fault_of_a_file_is_told_at_once() -> None:
+    text = TEXT.replace("prefix = 1", "prefix = 256").replace('"hormone"', '""', 1)
+    text = text.replace("horizon", "horison").replace("open = true", "opne = true", 1)
+    template, faults = read_template(text.encode())
+    assert template is None
+    assert [fault.partition(",")[0].partition(";")[0] for fault in faults] == [
+        "arms = [''",
+        "domain.prefix = 256",
+        "field.grade: unknown key 'opne'",
+        "outcome: unknown key 'horison'",
+        "outcome.horizon = None",
+    ]
+
+
+def test_bins_whose_edges_differ_in_the_seventh_digit_have_keys_of_their_own() -> None:
+    text = TEXT.replace("edges = [0, 10, 100]", "edges = [-1e-7, 1000000, 1000001.5]", 1)
+    shape = open_template(text.encode())
+    field = shape.fields[2]
+    assert field.labels == ("[-0.0000001,1000000)", "[1000000,1000001.5)", "[1000001.5,inf)")
+    assert len(set(shape.expand({}))) == 54
+
+
+def test_other_spellings_of_an_edge_make_the_same_keys() -> None:
+    text = TEXT.replace("edges = [0, 10, 100]", "edges = [-0.0, 1e1, 100.000]")
+    assert open_template(text.encode()).key(VALUES).hex() == KEY
+
+
+@pytest.mark.parametrize(
+    ("value", "bin_"),
+    [
+        (-0.0, 0),
+        (0, 0),
+        (10, 1),
+        (10.0, 1),
+        (10 - 1e-9, 0),
+        (10 + 1e-9, 1),
+        (9.999999999999998, 0),
+        (2**53 - 1, 2),
+        (1e300, None),
+        (10**400, None),
+        (float("inf"), None),
+        (-1e-300, None),
+    ],
+)
+def test_a_value_falls_into_the_bin_whose_lower_edge_it_reaches(
+    value: float, bin_: int | None
+) -> None:
+    field = template().fields[2]
+    if bin_ is None:
+        with pytest.raises(RecordError, match="must be a number >= 0 fmol/l"):
+            field.label(value)
+    else:
+        assert field.label(value) == field.labels[bin_]
+
+
+def test_a_category_is_the_same_in_both_unicode_forms() -> None:
+    text = TEXT.replace('"Pre", "Post"', '"prä", "post"').encode()
+    shape = open_template(text)
+    values = {**VALUES, "menopause": "pr\u00e4"}
+    assert shape.key(values) == shape.key({**values, "menopause": "pra\u0308"})
+
+
+# --- keyed ---------------------------------------------------------------------------------------
+def test_a_template_says_whether_its_keys_take_a_secret_or_leaves_it_to_the_network() -> None:
+    def made(line: str) -> Template:
+        return open_template(TEXT.replace("version = 1", f"version = 1\n{line}").encode())
+
+    shown = [(made(line).is_keyed(True), made(line).is_keyed(False)) for line in KEYED]
+    assert shown == [(True, False), (True, True), (False, False)]
+    secret = b"s" * 32
+    assert made("keyed = true").key(VALUES, secret) == made("").key(VALUES, secret)
+    assert made("keyed = false").key(VALUES) == made("").key(VALUES)
+    for line, other, told in (
+        ("keyed = true", None, "is keyed, and no secret is given"),
+        ("keyed = false", secret, "is not keyed, and a secret is given"),
+        ("", b"", "secret of 0 bytes, must be 32"),
+        ("", secret[:31], "secret of 31 bytes, must be 32"),
+    ):
+        with pytest.raises(RecordError, match=told):
+            made(line).key(VALUES, other)
+
+
+KEYED = ("", "keyed = true", "keyed = false")
+
+
+# --- what a packet may say -----------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("arm", "outcome", "feat", "fault"),
     [
@@ -133,3 +266,91 @@ def test_an_impossible_outcome_has_a_fault(
 ) -> None:
     found = template().fault(arm, outcome, feat)
     assert (found is None) if fault is None else (found is not None and fault in found)
+
+
+RULES = """
+[[rule]]
+name = "few nodes in grade I"
+when = { grade = "I" }
+then = { nodes = [0, 20] }
+
+[[rule]]
+name = "the old are past it"
+when = { age = [56, 110] }
+then = { menopause = "Post" }
+
+[[rule]]
+name = "short follow-up untreated"
+when = { arm = "no-hormone", event = [0, 0] }
+then = { time = [0, 5000], oestrogen-receptor = ["[0,10)", "[10,100)"] }
+"""
+LABELS = ("I", "Pre", "[100,inf)", "[0,10)")
+
+
+@pytest.mark.parametrize(
+    ("arm", "time", "event", "feat", "labels", "fault"),
+    [
+        ("hormone", 700, 1, {"nodes": 20, "age": 55}, LABELS, None),
+        ("hormone", 700, 1, {"nodes": 21}, LABELS, "nodes 21 is not 0 to 20 positive lymph nodes"),
+        ("hormone", 700, 1, {"nodes": 21}, None, None),
+        ("hormone", 700, 1, {"nodes": 21}, ("II", *LABELS[1:]), None),
+        ("hormone", 700, 1, {"age": 56}, LABELS, "menopause 'Pre' is not Post when age is 56 to"),
+        ("hormone", 700, 1, {"age": 56}, None, None),
+        ("no-hormone", 700, 0, {}, LABELS, "oestrogen-receptor '[100,inf)' is not [0,10) or"),
+        ("no-hormone", 700, 1, {}, LABELS, None),
+        ("no-hormone", 5001, 0, {}, None, "time 5001 is not 0 to 5000 days when arm is no-hormone"),
+    ],
+)
+def test_a_rule_across_fields_holds_where_what_it_speaks_of_is_known(
+    arm: str,
+    time: int,
+    event: int,
+    feat: dict[str, int | str],
+    labels: tuple[str, ...] | None,
+    fault: str | None,
+) -> None:
+    shape = open_template((TEXT + RULES).encode())
+    found = shape.fault(arm, Outcome.after(time, event), feat, labels)
+    assert (found is None) if fault is None else (found is not None and found.startswith(fault))
+
+
+def test_a_rule_reads_as_a_sentence() -> None:
+    first, _, third = open_template((TEXT + RULES).encode()).rules
+    assert str(first) == "when grade is I, nodes must be 0 to 20 positive lymph nodes"
+    assert str(third) == (
+        "when arm is no-hormone and event is 0, time must be 0 to 5000 days and "
+        "oestrogen-receptor must be [0,10) or [10,100)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('grade = "I"', 'grade = "IV"', "when.grade = 'IV', must be one or more of I, II, III"),
+        ('grade = "I"', 'grade = ["I", "I"]', "must be one or more of"),
+        ('grade = "I"', 'grade = ["I", "II", "III"]', "it says nothing"),
+        ('grade = "I"', "grade = [0, 1]", "must be one or more of"),
+        ('grade = "I"', 'grad = "I"', "when: unknown key 'grad'; did you mean 'grade'?"),
+        ('grade = "I"', "", "when = '0 conditions', must be 1 to 8 conditions"),
+        ("nodes = [0, 20]", "nodes = [20, 0]", "then.nodes = [20, 0], must be [low, high] within"),
+        ("nodes = [0, 20]", "nodes = [0, 101]", "within 0 to 100 positive lymph nodes"),
+        ("nodes = [0, 20]", "nodes = [0, 100]", "narrower than 0 to 100 positive lymph nodes"),
+        ("nodes = [0, 20]", "nodes = 20", "[low, high] within"),
+        ("nodes = [0, 20]", "nodes = [nan, 20]", "[low, high] within"),
+        ("nodes = [0, 20]", 'grade = "II"', "then = 'grade', must be about other names than when"),
+        ("then = { nodes = [0, 20] }", "", "then = None, must be a table"),
+        ('"the old are past it"', '"few nodes in grade I"', "rule.name = ['few nodes"),
+        ("time = [0, 5000]", "value = [0, 1]", "unknown key 'value'"),
+    ],
+)
+def test_a_rule_that_says_nothing_or_cannot_be_is_refused(old: str, new: str, message: str) -> None:
+    assert old in RULES
+    with pytest.raises(RecordError) as error:
+        open_template((TEXT + RULES.replace(old, new, 1)).encode())
+    assert message in str(error.value)
+
+
+def test_a_template_whose_packets_could_be_too_long_is_refused() -> None:
+    text = TEXT.replace('"no-hormone"]', '"' + "ä" * 60 + '"]')
+    with pytest.raises(RecordError, match="at most 512 bytes: shorten names, or have fewer"):
+        open_template((text + "[feat.stage]\nvalues = ['" + "é" * 60 + "']").encode())

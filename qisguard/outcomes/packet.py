@@ -224,3 +224,22 @@ def packet_body(
         event=outcome.event,
         feat=feat,
     )
+
+
+def longest_packet(template: str, arm: str, outcome: Outcome, feat: dict[str, int | str]) -> int:
+    """Return the bytes of a packet that says this, with a number and days of many digits."""
+    blank = bytes(KEY_SIZE)
+    body = packet_body(
+        network=blank,
+        template=template,
+        key=blank,
+        case=blank[:CASE_SIZE],
+        author=blank,
+        seq=999_999,
+        day=99_999,
+        exp=99_999,
+        arm=arm,
+        outcome=outcome,
+        feat=feat,
+    )
+    return len(msgspec.json.encode(body)) + SIGNATURE_SIZE
