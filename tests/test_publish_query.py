@@ -20,11 +20,11 @@ from qisguard.service.casebook import SUFFIX, pseudonym
 from qisguard.service.config import ServiceConfig
 from qisguard.service.identities import load_key
 from qisguard.service.localnet import LocalNet
-from qisguard.service.opening import open_named_template
+from qisguard.service.opening import open_lineage
 from qisguard.service.publishing import Report, publish_file
 from tests.services import EXAMPLES, PATIENCE, configs_of, hosts, invoke, make_net
 
-TEMPLATE = open_named_template("breast-cancer", Path())
+TEMPLATE = open_lineage("breast-cancer", Path())
 NODES = 5
 
 
@@ -240,7 +240,7 @@ def test_the_commands_print_json_and_exit_as_the_report_says(town: Town) -> None
 
 def test_a_case_is_known_in_the_network_by_its_pseudonym_alone(town: Town) -> None:
     author = load_key(town.author(1))
-    name = pseudonym(author, TEMPLATE.name, "1-001")
+    name = pseudonym(author, TEMPLATE.template.name, "1-001")
     stores = [config.node.state / "store.sqlite" for config in town.configs]
     data = b"".join(path.read_bytes() for store in stores for path in store.parent.glob("store*"))
     assert name in data

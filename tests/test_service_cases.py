@@ -1,13 +1,15 @@
 """Files of cases: what fits is read, what does not is told by line, field, value and rule."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from qisguard.errors import ScenarioError
 from qisguard.outcomes.packet import Outcome
-from qisguard.service.cases import read_cases
+from qisguard.outcomes.template import Template
+from qisguard.service.cases import Case, LineError, Sheet
 from qisguard.service.opening import open_named_template
 from tests.services import EXAMPLES
 
@@ -36,6 +38,20 @@ def _csv(folder: Path, *rows: dict[str, str]) -> Path:
     lines = [",".join(row[name] for name in names) for row in rows]
     path.write_text("\n".join([HEADER, *lines]) + "\n")
     return path
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a file holds."""
+
+    cases: list[Case]
+    errors: list[LineError]
+
+
+def read_cases(path: Path, template: Template = TEMPLATE, secret: bytes | None = None) -> Read:
+    rows = list(Sheet(path, template, secret))
+    cases = [row for row in rows if isinstance(row, Case)]
+    return Read(cases, [row for row in rows if isinstance(row, LineError)])
 
 
 def test_a_line_becomes_a_case_with_its_key_outcome_and_features(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def publish(
     """
     from qisguard.cli.progress import Progress
     from qisguard.errors import ServiceError
-    from qisguard.service.opening import open_named_template
+    from qisguard.service.opening import open_lineage
     from qisguard.service.places import config_of
     from qisguard.service.publishing import publish_file
 
@@ -54,7 +54,7 @@ def publish(
         with Progress("publish") as progress:
             report = publish_file(
                 file,
-                open_named_template(template, Path()),
+                open_lineage(template, Path()),
                 author,
                 config,
                 strict=strict,
@@ -66,9 +66,9 @@ def publish(
         raise typer.Exit(Exit.NOT_MEASURED) from None
     for wrong in report.errors[:ERRORS_SHOWN]:
         typer.echo(f"{file}: {wrong}", err=True)
-    if len(report.errors) > ERRORS_SHOWN:
-        more = len(report.errors) - ERRORS_SHOWN
-        typer.echo(f"{file}: {more} more lines do not fit; --json lists all", err=True)
+    if report.left_out > ERRORS_SHOWN:
+        more = report.left_out - ERRORS_SHOWN
+        typer.echo(f"{file}: {more} more lines do not fit; --json lists up to 1000", err=True)
     if as_json:
         echo_json(report.as_json())
     else:
@@ -81,7 +81,7 @@ def _as_text(report: "Report") -> str:
     rows = [
         ["template", report.template],
         ["author", f"{report.author} (issuer {report.issuer})"],
-        ["lines", f"{report.lines} published, {len(report.errors)} left out"],
+        ["lines", f"{report.lines} published, {report.left_out} left out"],
         [
             "packets",
             f"{report.new} new, {report.again} sent again, {report.stored} stored before, "

@@ -11,7 +11,7 @@ from qisguard.exits import Exit
 
 if TYPE_CHECKING:
     from qisguard.outcomes.answer import Answer
-    from qisguard.service.asking import Reply
+    from qisguard.service.asking import Reply, VersionRead
 
 Pairs = Annotated[
     list[str] | None,
@@ -47,13 +47,13 @@ def query(
     """
     from qisguard.errors import ServiceError
     from qisguard.service.asking import ask
-    from qisguard.service.opening import open_named_template
+    from qisguard.service.opening import open_lineage
     from qisguard.service.places import config_of
 
     try:
         config = config_of(node, net, os.environ)
         chosen = [arm.strip() for arm in arms.split(",")] if arms else []
-        reply = ask(config, open_named_template(template, Path()), pairs or (), chosen, horizon)
+        reply = ask(config, open_lineage(template, Path()), pairs or (), chosen, horizon)
     except ServiceError as error:
         typer.echo(f"{error.code} {error}\ntry: qisguard node status CONFIG", err=True)
         raise typer.Exit(Exit.NOT_MEASURED) from None
@@ -92,9 +92,16 @@ def _as_text(reply: "Reply") -> str:
         *(["dropped", f"{count} {reason}"] for reason, count in answer.dropped.items()),
         *(["refused", f"{count} {reason}"] for reason, count in reply.refused.items()),
         ["replicas", asked],
+        *(["version", _version(version)] for version in reply.versions[1:]),
         ["limits", f"{answer.label}, not proof that a treatment works"],
     ]  # fmt: skip
     return table(rows)
+
+
+def _version(version: "VersionRead") -> str:
+    left_out = f", {version.left_out} keys left out: only a part of their cases would fit"
+    used = f"{version.template}: {version.packets} packets under {version.keys} keys"
+    return used + (left_out if version.left_out else "")
 
 
 def _interval(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:

@@ -1,7 +1,7 @@
 """A question to the network: retrieve through a node, then answer here, by that node's rules."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from qisguard.exits import Exit
 from qisguard.fill import nearest
 from qisguard.identity.roster import Roster
 from qisguard.outcomes.answer import Answer, State
+from qisguard.outcomes.lineage import Lineage
+from qisguard.outcomes.packet import TIME_TO_EVENT
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
 from qisguard.outcomes.template import Template
 from qisguard.plugins import Settings, Tunes
@@ -17,7 +19,22 @@ from qisguard.service.asks import KEYS_MAX, Control, Found
 from qisguard.service.cases import field_values
 from qisguard.service.clock import CALENDAR, RealTime
 from qisguard.service.config import ServiceConfig
+from qisguard.service.keying import secret_of
 from qisguard.service.opening import make_defenses, open_network_file, open_roster_file
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRead:
+    """How far one version of the template was read.
+
+    ``left_out`` counts keys under which only a part of the cases would fit the question, so that
+    none was used; ``packets`` those that came, whether or not they count.
+    """
+
+    template: str
+    keys: int
+    left_out: int
+    packets: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +46,16 @@ class Reply:
     """
 
     answer: Answer
-    keys: int
+    versions: tuple[VersionRead, ...]
     asked: int
     answered: int
     silent: int
     refused: dict[str, int]
+
+    @property
+    def keys(self) -> int:
+        """Return how many keys were asked for."""
+        return sum(version.keys for version in self.versions)
 
     @property
     def end(self) -> Exit:
@@ -44,23 +66,28 @@ class Reply:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; of a cohort that is too small nothing but that."""
-        head = {
+        head: dict[str, Any] = {
             "schema": "qisguard.answer/v1",
             "keys": self.keys,
             "replicas_asked": self.asked,
             "replicas_answered": self.answered,
             "keys_without_answer": self.silent,
         }
+        versions = [asdict(version) for version in self.versions]
         if self.end is not Exit.CLEAN:
+            for version in versions:
+                del version["packets"]
             state = State.TOO_SMALL if not self.silent else "not measured"
             shown = {"state": state, "reasons": list(self.answer.reasons), "decision": None}
-            return {**head, **shown, "estimand": self.answer.estimand, "exit": int(self.end)}
-        return {**head, "refused": self.refused, **asdict(self.answer), "exit": int(self.end)}
+            told = {"versions": versions, "estimand": self.answer.estimand, "exit": int(self.end)}
+            return {**head, **shown, **told}
+        body = {"versions": versions, "refused": self.refused, **asdict(self.answer)}
+        return {**head, **body, "exit": int(self.end)}
 
 
 def ask(
     config: ServiceConfig,
-    template: Template,
+    lineage: Lineage,
     pairs: Sequence[str],
     arms: Sequence[str],
     horizon: int | None,
@@ -69,7 +96,7 @@ def ask(
 
     Args:
         config: of the running node to go through; its roster and defences decide what counts.
-        template: what similar means.
+        lineage: what similar means, and the versions before it, which are read as well.
         pairs: fields that are given; the others stay open.
         arms: two treatments, or none for the template's first two.
         horizon: in days, or None for the template's.
@@ -77,33 +104,41 @@ def ask(
     Raises:
         QisguardError: the question does not fit the template, or the node cannot be asked.
     """
+    template = lineage.template
     wanted = _arms(template, arms)
-    if horizon is not None and (horizon < 1 or not template.outcome.holds(horizon)):
-        allowed = template.outcome.allowed
-        raise ScenarioError(f"--horizon = {horizon}, must be 1 or more and {allowed}")
-    keys = template.expand(field_values(_values(template, pairs), template))
+    _check_horizon(template, horizon)
+    axes: Sequence[Collection[str]]
+    axes = template.axes(field_values(_values(template, pairs), template))
     network = open_network_file(config)
-    roster = open_roster_file(config, network) or Roster(network.id, 0, ())
-    defenses = make_defenses(config, roster, [template])
+    signed = open_roster_file(config, network)
+    today = CALENDAR.day(RealTime().now())
+    migrations = lineage.read_on(today)
+    versions = [template, *(migration.old for migration in migrations)]
+    defenses = make_defenses(config, network, signed, versions)
     settings = Settings(config.limits, SynthesisConfig(horizon=horizon))
     for defense in defenses:
         if isinstance(defense, Tunes):
             settings = defense.tune(settings)
-    found = Found()
+    found, read = Found(), []
     with Control(config.node.state) as control:
-        for at in range(0, len(keys), KEYS_MAX):
-            part = control.retrieve(keys[at : at + KEYS_MAX])
-            found.packets += part.packets
-            found.first_seen |= part.first_seen
-            found.keys += part.keys
+        left_out = 0
+        for place, version in enumerate(versions):
+            keys = version.product(axes, secret_of(version, config, network, signed))
+            before = len(found.packets)
+            _retrieve(control, keys, found)
+            read.append(VersionRead(version.id, len(keys), left_out, len(found.packets) - before))
+            if place < len(migrations):
+                translated = migrations[place].translate(axes)
+                axes = translated.axes or [()] * len(migrations[place].old.fields)
+                left_out = translated.left_out
     answer = synthesize(
         found.packets,
         template,
-        roster,
+        signed or Roster(network.id, 0, ()),
         settings.synthesis,
         defenses,
         arms=wanted,
-        today=CALENDAR.day(RealTime().now()),
+        today=today,
         first_seen=found.first_seen,
     )
     refused: Counter[str] = Counter()
@@ -111,12 +146,32 @@ def ask(
         refused.update(row.refused)
     return Reply(
         answer,
-        len(keys),
+        tuple(read),
         sum(row.asked for row in found.keys),
         sum(row.answered for row in found.keys),
         sum(row.answered == 0 for row in found.keys),
         dict(refused),
     )
+
+
+def _retrieve(control: Control, keys: Sequence[bytes], found: Found) -> None:
+    for at in range(0, len(keys), KEYS_MAX):
+        part = control.retrieve(keys[at : at + KEYS_MAX])
+        found.packets += part.packets
+        found.first_seen |= part.first_seen
+        found.keys += part.keys
+
+
+def _check_horizon(template: Template, horizon: int | None) -> None:
+    """Raise ScenarioError for a horizon that the template's outcome does not have."""
+    if horizon is None:
+        return
+    rule = template.outcome
+    if rule.kind != TIME_TO_EVENT:
+        why = f"left out: the outcome of template {template.id} is {rule.kind}"
+        raise ScenarioError(f"--horizon = {horizon}, must be {why}")
+    if horizon < 1 or not rule.holds(horizon):
+        raise ScenarioError(f"--horizon = {horizon}, must be 1 or more and {rule.allowed}")
 
 
 def _values(template: Template, pairs: Sequence[str]) -> dict[str, object]:

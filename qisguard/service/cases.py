@@ -3,23 +3,35 @@
 Columns: every field of the template, ``case``, ``arm``, those of its kind of outcome (``time`` and
 ``event``; ``value``; ``value`` and ``unit``), and any of the template's features. A line that does
 not fit is told with line, field, value and what is allowed; the others go on.
+
+A file is read line by line, as often as it takes, and never held: a million lines cost 8 bytes
+each, for knowing names that are there twice.
 """
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from qisguard.errors import RecordError, ScenarioError
-from qisguard.fill import nearest, show
+from qisguard.fill import INTEGER_MAX, nearest, show
 from qisguard.outcomes.packet import BINARY, NUMERIC, TIME_TO_EVENT, Outcome
 from qisguard.outcomes.template import OutcomeRule, Range, Template, Value
 
 LINES_MAX = 1_000_000
 LINE_SIZE_MAX = 64 << 10
 CASE_TEXT_MAX = 200
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+"""What is read as a number: neither ``1_000`` nor digits of other scripts, which Python reads."""
+NUMBER_SIZE_MAX = 64
+DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+", re.ASCII)
 OUTCOME = {
     BINARY: ("value",),
     NUMERIC: ("value", "unit"),
@@ -52,12 +64,7 @@ class LineError:
         return f"line {self.line}: {self.field} = {self.value}, must be {self.allowed}"
 
 
-@dataclass(slots=True)
-class Sheet:
-    """What a file holds: cases, and the lines that are none."""
-
-    cases: list[Case] = field(default_factory=list)
-    errors: list[LineError] = field(default_factory=list)
+Row: TypeAlias = tuple[int, Mapping[str, object] | LineError]
 
 
 class UnfitError(Exception):
@@ -68,51 +75,109 @@ class UnfitError(Exception):
         self.name, self.value, self.allowed = name, value, allowed
 
 
-def read_cases(path: Path, template: Template) -> Sheet:
-    """Return the cases of a file: JSON lines when its name ends so, else CSV with a header.
+class Sheet:
+    """A file of cases: JSON lines when its name ends so, else CSV with a header.
+
+    Iterating gives, for every line in order, its case or why it is none.
 
     Raises:
-        ScenarioError: the file cannot be read, or its columns are not those of the template.
+        ScenarioError: while iterating: the file cannot be read, or its columns are not those of the
+            template.
+        RecordError: while iterating: the template is keyed and there is no secret.
     """
-    sheet = Sheet()
-    seen: dict[str, int] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _json_rows(file, sheet) if _is_json(path) else _csv_rows(file, template, sheet)
-            for line, row in rows:
-                try:
-                    case = _case(line, row, template)
+
+    def __init__(self, path: Path, template: Template, secret: bytes | None = None) -> None:
+        """Name a file; ``secret`` is what the template's keys are made with, if anything."""
+        self.path, self._template, self._secret = path, template, secret
+        self._keys: dict[tuple[str, ...], bytes] = {}
+        self._repeated: frozenset[int] | None = None
+
+    def __iter__(self) -> Iterator[Case | LineError]:
+        self._template.check_secret(self._secret)
+        if self._repeated is None:
+            self._repeated = _repeated(self._rows())
+        seen: dict[str, int] = {}
+        for line, row in self._rows():
+            if isinstance(row, LineError):
+                yield row
+                continue
+            try:
+                case = self._case(line, row)
+                if _short(case.name) in self._repeated:
                     if case.name in seen:
                         other = f"another case than that of line {seen[case.name]}"
                         raise UnfitError("case", case.name, other)
                     seen[case.name] = line
-                    sheet.cases.append(case)
-                except UnfitError as unfit:
-                    error = LineError(line, unfit.name, show(unfit.value), unfit.allowed)
-                    sheet.errors.append(error)
-    except OSError as error:
-        raise ScenarioError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"{path}: not UTF-8 text: {error}") from None
-    except csv.Error as error:
-        raise ScenarioError(f"{path}: not CSV: {error}") from None
-    return sheet
+            except UnfitError as unfit:
+                yield LineError(line, unfit.name, show(unfit.value), unfit.allowed)
+            else:
+                yield case
+
+    def _rows(self) -> Iterator[Row]:
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                if self.path.suffix in (".jsonl", ".ndjson", ".json"):
+                    yield from _json_rows(file)
+                else:
+                    yield from _csv_rows(file, self._template)
+        except OSError as error:
+            raise ScenarioError(f"{self.path}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise ScenarioError(f"{self.path}: not UTF-8 text: {error}") from None
+        except csv.Error as error:
+            raise ScenarioError(f"{self.path}: not CSV: {error}") from None
+
+    def _case(self, line: int, row: Mapping[str, object]) -> Case:
+        template = self._template
+        _check_columns(row, template)
+        values = field_values({f.name: _given(row, f.name) for f in template.fields}, template)
+        try:
+            labels = template.labels(values)
+        except RecordError:
+            field = next(
+                field for field in template.fields if field.find(values[field.name]) is None
+            )
+            raise UnfitError(
+                field.name, row[field.name], field.allowed + _comma(row[field.name])
+            ) from None
+        name = str(_given(row, "case"))
+        if not 0 < len(name) <= CASE_TEXT_MAX:
+            raise UnfitError("case", name, f"1 to {CASE_TEXT_MAX} characters")
+        arm = _given(row, "arm")
+        if arm not in template.arms:
+            raise UnfitError("arm", arm, f"one of {', '.join(template.arms)}")
+        outcome = _outcome(row, template.outcome)
+        feat = {r.name: _fit(r, row[r.name], r.name) for r in template.feat if r.name in row}
+        if broken := template.broken(str(arm), outcome, feat, labels):
+            raise UnfitError(broken.name, row.get(broken.name, broken.value), broken.allowed)
+        if len(self._keys) > LINES_MAX // 10:
+            self._keys.clear()  # a template of a great many keys: memory stays bounded
+        if labels not in self._keys:
+            self._keys[labels] = template.hash(labels, self._secret)
+        return Case(line, name, self._keys[labels], str(arm), outcome, feat)
 
 
-def _is_json(path: Path) -> bool:
-    return path.suffix in (".jsonl", ".ndjson", ".json")
+def _repeated(rows: Iterator[Row]) -> frozenset[int]:
+    """Return the short hashes of names that may be there twice."""
+    names = (row.get("case") for _, row in rows if not isinstance(row, LineError))
+    ordered = array("Q", (_short(str(name)) for name in names if name is not None))
+    numbers = np.sort(np.frombuffer(ordered, np.uint64)) if ordered else np.zeros(0, np.uint64)
+    return frozenset(numbers[1:][numbers[1:] == numbers[:-1]].tolist())
 
 
-def _csv_rows(
-    file: Any, template: Template, sheet: Sheet
-) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _short(name: str) -> int:
+    data = name.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
+
+
+def _csv_rows(file: Any, template: Template) -> Iterator[Row]:
     reader = csv.DictReader(_bounded(file), strict=True)
     columns = [name.strip() for name in reader.fieldnames or ()]
     reader.fieldnames = columns
     known = _columns(template)
     for name in columns:
         if name not in known or columns.count(name) > 1:
-            again = " is there twice" if name in known else nearest(name, known)
+            again = " is there twice" if name in known else _unknown(name, template)
             raise ScenarioError(f"header: column {name!r}{again}")
     required = _columns(template)[: -len(template.feat) or None]
     if missing := [name for name in required if name not in columns]:
@@ -125,23 +190,32 @@ def _csv_rows(
             found = sum(value is not None for name, value in row.items() if name is not None)
             count = found + len(row.get(None) or ())
             text = f"{len(columns)} cells, as the header has"
-            sheet.errors.append(LineError(reader.line_num, "cells", str(count), text))
+            yield reader.line_num, LineError(reader.line_num, "cells", str(count), text)
             continue
         yield reader.line_num, {k: v.strip() for k, v in row.items() if v and v.strip()}
 
 
-def _json_rows(file: Any, sheet: Sheet) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _json_rows(file: Any) -> Iterator[Row]:
     for number, text in enumerate(_bounded(file), start=1):
         if not text.strip():
             continue
         try:
-            row = json.loads(text)
+            row = json.loads(text, object_pairs_hook=_once)
         except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):
             yield number, {name: value for name, value in row.items() if value not in (None, "")}
         else:
-            sheet.errors.append(LineError(number, "line", show(text.strip()), "one JSON object"))
+            allowed = "one JSON object with each name once"
+            yield number, LineError(number, "line", show(text.strip()), allowed)
+
+
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Return a JSON object; raise ValueError for a name that is there twice."""
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        raise ValueError("a name is there twice")
+    return row
 
 
 def _bounded(file: Any) -> Iterator[str]:
@@ -162,28 +236,19 @@ def _columns(template: Template) -> list[str]:
     return [*(field.name for field in template.fields), "case", "arm", *outcome, *feat]
 
 
-def _case(line: int, row: Mapping[str, object], template: Template) -> Case:
+def _check_columns(row: Mapping[str, object], template: Template) -> None:
     known = _columns(template)
     for name in row:
         if name not in known:
-            raise UnfitError(name, row[name], f"no column{nearest(name, known)}")
-    values = field_values({f.name: _given(row, f.name) for f in template.fields}, template)
-    try:
-        key = template.key(values)
-    except RecordError as error:
-        raise _explain(error, values) from None
-    name = str(_given(row, "case"))
-    if not 0 < len(name) <= CASE_TEXT_MAX:
-        raise UnfitError("case", name, f"1 to {CASE_TEXT_MAX} characters")
-    arm = _given(row, "arm")
-    if arm not in template.arms:
-        raise UnfitError("arm", arm, f"one of {', '.join(template.arms)}")
-    feat = {
-        rule.name: _fit(rule, row[rule.name], rule.name)
-        for rule in template.feat
-        if rule.name in row
-    }
-    return Case(line, name, key, str(arm), _outcome(row, template.outcome), feat)
+            raise UnfitError(name, row[name], f"no column{_unknown(name, template)}")
+
+
+def _unknown(name: str, template: Template) -> str:
+    """Return the hint that follows a column that the template does not have."""
+    kind = template.outcome.kind
+    if any(name in columns for columns in OUTCOME.values()):
+        return f"; the outcome of template {template.id} is {kind}: {', '.join(OUTCOME[kind])}"
+    return nearest(name, _columns(template))
 
 
 def _outcome(row: Mapping[str, object], rule: OutcomeRule) -> Outcome:
@@ -199,8 +264,13 @@ def _outcome(row: Mapping[str, object], rule: OutcomeRule) -> Outcome:
         raise UnfitError("unit", unit, rule.unit)
     number = _number(given)
     if number is None or not rule.holds(number):
-        raise UnfitError("value", given, rule.allowed)
+        raise UnfitError("value", given, rule.allowed + _comma(given))
     return Outcome.numeric(number, rule.unit)
+
+
+def _comma(value: object) -> str:
+    is_comma = isinstance(value, str) and DECIMAL_COMMA.fullmatch(value)
+    return ", with a decimal point instead of the comma" if is_comma else ""
 
 
 def _given(row: Mapping[str, object], name: str) -> object:
@@ -218,7 +288,7 @@ def _fit(rule: Range, value: object, name: str) -> int | str:
         number = _number(value)
         if number is not None and number == int(number) and rule.holds(int(number)):
             return int(number)
-    raise UnfitError(name, value, rule.allowed)
+    raise UnfitError(name, value, rule.allowed + _comma(value))
 
 
 def field_values(texts: Mapping[str, object], template: Template) -> dict[str, Value]:
@@ -232,17 +302,12 @@ def field_values(texts: Mapping[str, object], template: Template) -> dict[str, V
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, str):
+        if len(value) > NUMBER_SIZE_MAX or not NUMBER.fullmatch(value):
+            return None
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if abs(number) <= 1 << 53 else None
-
-
-def _explain(error: RecordError, values: Mapping[str, Value]) -> UnfitError:
-    """Return the field, value and rule behind a template's refusal."""
-    what, _, allowed = str(error).partition(", must be ")
-    name = what.partition("field.")[2].partition(" = ")[0]
-    return UnfitError(name or "line", values.get(name, ""), allowed or str(error))
+    if isinstance(value, int) and abs(value) > INTEGER_MAX:
+        return None  # beyond what a float holds, perhaps beyond every float
+    number = float(value)
+    return number if abs(number) <= INTEGER_MAX else None

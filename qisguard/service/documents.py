@@ -39,6 +39,7 @@ advertise = "192.0.2.7:4400"
 bootstraps = ["NODE-ID@192.0.2.1:4400", "NODE-ID@192.0.2.2:4400", "NODE-ID@192.0.2.3:4400"]
 defenses = ["roster_routing", "structure", "sequence", "one_vote", "age", "issuer_trim", "leave_one_out"]
 templates = ["breast-cancer"]
+similarity_secret = "similarity.secret"
 
 [metrics]
 listen = "127.0.0.1:9400"

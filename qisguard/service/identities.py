@@ -10,6 +10,7 @@
 - Every refusal names the file, what was found there and what to type, after ``; type: ``.
 """
 
+import hmac
 import os
 import shlex
 import shutil
@@ -27,6 +28,8 @@ from qisguard.identity.puzzle import SOLUTION_SIZE, check_static
 from qisguard.service.mining import Watch, ignore, mine_key, mine_solution
 
 SEED_SIZE = 32
+CHECK_SIZE = 8
+SECRET_TAG = b"qisguard/similarity-secret/v1\n"
 KEY_FILES = ("identity.key", "tls.key", "log.key", "witness.key")
 SOLUTION_FILE = "solution"
 TEMPORARY = ".tmp"
@@ -138,6 +141,46 @@ def create_key(path: Path) -> KeyPair:
 def load_key(path: Path) -> KeyPair:
     """Return the key in a file that ``create_key`` wrote; raise IdentityError as ``read``."""
     return _parse_key(path, _take(path.parent, path.name, None))
+
+
+def create_secret(path: Path, network: bytes) -> bytes:
+    """Write a fresh secret of a network's keyed templates to a new file, and return it.
+
+    The file holds the text form of the secret's 32 bytes and of a check of 8, which tells it from
+    the secret of another network and from a damaged one.
+
+    Raises:
+        IdentityError: something is there already, or the file cannot be written.
+    """
+    path = Path(os.path.abspath(path))
+    _check_free(path)
+    secret = os.urandom(SEED_SIZE)
+    with _explained(path):
+        _write(path, to_text(secret + secret_check(secret, network)).encode() + b"\n")
+        _sync_folder(path.parent)
+    return secret
+
+
+def load_secret(path: Path, network: bytes) -> bytes:
+    """Return the secret in a file that ``create_secret`` wrote for the network of this id.
+
+    Raises:
+        IdentityError: a missing, unsafe or malformed file, or the secret of another network.
+    """
+    data = _parse(path, _take(path.parent, path.name, None), SEED_SIZE + CHECK_SIZE)
+    secret, check = data[:SEED_SIZE], data[SEED_SIZE:]
+    if check != secret_check(secret, network):
+        raise _refusal(
+            path,
+            f"is damaged, or the secret of another network than {to_text(network)}",
+            f"ls -l {_quote(path)}",
+        )
+    return secret
+
+
+def secret_check(secret: bytes, network: bytes) -> bytes:
+    """Return 8 bytes by which members compare their secrets; they tell nothing of the secret."""
+    return hmac.digest(secret, SECRET_TAG + network, "sha256")[:CHECK_SIZE]
 
 
 # --- checks --------------------------------------------------------------------------------------

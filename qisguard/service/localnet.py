@@ -1,6 +1,7 @@
 """The folder of a local network: everything that several machines would have, on one.
 
     authority.key  network  roster  policy/     who may say what; what an auditor trusts
+    similarity.secret                           what keyed templates make their keys with
     authors/NAME.key                            one key for each issuer, to sign packets
     nodes/NAME/node.toml identity/ state/       one folder for each node
     logs/  net.json  running.json               what was started
@@ -35,6 +36,7 @@ HOST = "127.0.0.1"
 NODES_MAX = 500
 BITS_MAX = 24
 BOOTSTRAPS = 3
+SECRET = "similarity.secret"
 SPEC, RUNNING = "net.json", "running.json"
 DEFENSES = (
     "roster_routing",
@@ -163,6 +165,7 @@ def _fill(draft: Path, name: str, spec: Spec, progress: Progress) -> None:
     bits = spec.puzzle_bits
     network = Network(_plain(name), authority.public, os.urandom(32), bits, bits)
     (draft / "network").write_bytes(seal_network(network, authority))
+    identities.create_secret(draft / SECRET, network.id)
     (draft / "authors").mkdir()
     (draft / "logs").mkdir()
     made: list[Identity] = []
@@ -220,6 +223,7 @@ def _configuration(
         'network = "../../network"',
         f'authority = "{to_text(authority.public)}"',
         'roster = "../../roster"',
+        f'similarity_secret = "../../{SECRET}"',
         'state = "state"',
         f'listen = "{show_address(contact.address)}"',
         f"bootstraps = {json.dumps(first, indent=2)}",

@@ -1,5 +1,6 @@
 """From a configuration to what a node is made of: network, identity, defences, store, trail."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -10,11 +11,13 @@ from qisguard.fill import nearest
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.network import Network, open_network
 from qisguard.identity.roster import Roster, open_roster
+from qisguard.outcomes.lineage import VERSIONS_MAX, Lineage, Migration
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.outcomes.template import Template, open_template
 from qisguard.plugins import Accepts, Card, Defense, Rejected
 from qisguard.service import identities
 from qisguard.service.config import ServiceConfig
+from qisguard.service.keying import secret_of
 from qisguard.store.sqlite import SqliteStore
 from qisguard.store.store import StoreLimits
 from qisguard.trail.checkpoint import origin_of
@@ -43,7 +46,7 @@ def open_parts(config: ServiceConfig) -> Parts:
     network = open_network_file(config)
     roster = open_roster_file(config, network)
     templates = [open_named_template(name, config.path.parent) for name in config.node.templates]
-    defenses = make_defenses(config, roster, templates)
+    defenses = make_defenses(config, network, roster, templates)
     identity = identities.load(config.node.identity, network)
     return Parts(network, roster, identity, defenses, tune_limits(config, defenses))
 
@@ -89,12 +92,23 @@ def open_named_template(name: str, base: Path) -> Template:
         ScenarioError: there is no such template or file.
         RecordError: the file is no template.
     """
-    if "/" in name or name.endswith(".toml"):
-        path = base / Path(name).expanduser()
-        try:
-            return open_template(read_file(path, "template"))
-        except RecordError as error:
-            raise RecordError(f"{path}: {error}") from None
+    if not is_path(name):
+        return open_template(read_template_file(name, base))
+    try:
+        return open_template(read_template_file(name, base))
+    except RecordError as error:
+        raise RecordError(f"{base / Path(name).expanduser()}: {error}") from None
+
+
+def is_path(name: str) -> bool:
+    """Return whether the name of a template means a file."""
+    return "/" in name or name.endswith(".toml")
+
+
+def read_template_file(name: str, base: Path) -> bytes:
+    """Return the bytes of a template; raise ScenarioError when there is none of this name."""
+    if is_path(name):
+        return read_file(base / Path(name).expanduser(), "template")
     folder = resources.files("qisguard").joinpath("scenarios", "templates")
     known = sorted(
         entry.name.removesuffix(".toml")
@@ -103,7 +117,28 @@ def open_named_template(name: str, base: Path) -> Template:
     )
     if name not in known:
         raise ScenarioError(f"template {name!r}: unknown{nearest(name, known)}")
-    return open_template(folder.joinpath(f"{name}.toml").read_bytes())
+    return folder.joinpath(f"{name}.toml").read_bytes()
+
+
+def open_lineage(name: str, base: Path) -> Lineage:
+    """Return a template with the older versions that it names, each named relative to the newer.
+
+    Raises:
+        ScenarioError: there is no such template or file, or there are too many versions.
+        RecordError: a file is no template, or does not say where the cases of the one before went.
+    """
+    newest = open_named_template(name, base)
+    template, migrations = newest, list[Migration]()
+    while template.migrates is not None:
+        if len(migrations) >= VERSIONS_MAX:
+            raise ScenarioError(
+                f"template {newest.id}: more than {VERSIONS_MAX} versions before it"
+            )
+        base = (base / Path(name).expanduser()).parent if is_path(name) else base
+        name = template.migrates.template
+        migrations.append(Migration(open_named_template(name, base), template))
+        template = migrations[-1].old
+    return Lineage(newest, tuple(migrations))
 
 
 @dataclass(frozen=True)
@@ -124,7 +159,7 @@ class EachTemplate:
 
 
 def make_defenses(
-    config: ServiceConfig, roster: Roster | None, templates: list[Template]
+    config: ServiceConfig, network: Network, roster: Roster | None, templates: Sequence[Template]
 ) -> tuple[Defense, ...]:
     """Return the configured defences in order, with their default parameters."""
     if not config.node.defenses:
@@ -136,11 +171,10 @@ def make_defenses(
         kind = DEFENSES[name]
         if name == "roster_routing":
             made.append(kind(roster))
-        elif name == "structure" and len(templates) > 1:
-            by_id = {template.id: kind(template) for template in templates}
-            made.append(EachTemplate(by_id, kind.card))
         elif name == "structure":
-            made.append(kind(templates[0]))
+            by_id = {t.id: kind(t, secret_of(t, config, network, roster)) for t in templates}
+            one = by_id[templates[0].id]
+            made.append(one if len(by_id) == 1 else EachTemplate(by_id, kind.card))
         else:
             made.append(kind())
     return tuple(made)

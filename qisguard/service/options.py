@@ -122,6 +122,12 @@ class NodeTable:
         "names of packaged templates, or paths with a slash",
         "templates whose packets the defence 'structure' lets in",
     )
+    similarity_secret: Path | None = _option(
+        None,
+        "a file of mode 0600, or empty where no template is keyed",
+        "secret of the network that the keys of keyed templates are made with; every member has "
+        "the same",
+    )
     trail: bool = _option(True, "true or false", "keep an audit trail in the state folder")
 
 
