@@ -13,7 +13,7 @@ from qisguard.outcomes.answer import Answer, State
 from qisguard.outcomes.lineage import Lineage
 from qisguard.outcomes.packet import TIME_TO_EVENT
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
-from qisguard.outcomes.template import Template
+from qisguard.outcomes.template import Template, Value
 from qisguard.plugins import Settings, Tunes
 from qisguard.service.asks import KEYS_MAX, Control, Found
 from qisguard.service.cases import field_values
@@ -108,7 +108,7 @@ def ask(
     wanted = _arms(template, arms)
     _check_horizon(template, horizon)
     axes: Sequence[Collection[str]]
-    axes = template.axes(field_values(_values(template, pairs), template))
+    axes = template.axes(read_pairs(template, pairs))
     network = open_network_file(config)
     signed = open_roster_file(config, network)
     today = CALENDAR.day(RealTime().now())
@@ -174,7 +174,8 @@ def _check_horizon(template: Template, horizon: int | None) -> None:
         raise ScenarioError(f"--horizon = {horizon}, must be 1 or more and {rule.allowed}")
 
 
-def _values(template: Template, pairs: Sequence[str]) -> dict[str, object]:
+def read_pairs(template: Template, pairs: Sequence[str]) -> dict[str, Value]:
+    """Return what ``field=value`` pairs say; raise ScenarioError for what is no field."""
     known = [field.name for field in template.fields]
     values: dict[str, object] = {}
     for pair in pairs:
@@ -186,7 +187,7 @@ def _values(template: Template, pairs: Sequence[str]) -> dict[str, object]:
         if name in values:
             raise ScenarioError(f"{name} is given twice")
         values[name] = text
-    return values
+    return field_values(values, template)
 
 
 def _arms(template: Template, arms: Sequence[str]) -> tuple[str, str]:
