@@ -1,5 +1,11 @@
+import contextlib
+import copy
+import json
+import tomllib
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qisguard.errors import RecordError
@@ -354,3 +360,83 @@ def test_a_template_whose_packets_could_be_too_long_is_refused() -> None:
     text = TEXT.replace('"no-hormone"]', '"' + "ä" * 60 + '"]')
     with pytest.raises(RecordError, match="at most 512 bytes: shorten names, or have fewer"):
         open_template((text + "[feat.stage]\nvalues = ['" + "é" * 60 + "']").encode())
+
+
+TOML = st.recursive(
+    st.one_of(
+        st.integers(),
+        st.floats(),
+        st.booleans(),
+        st.text(max_size=4),
+        st.sampled_from(["grade", "I", "[0,10)", "numeric", "binary", 10**15, 1e-15, -0.0]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def _places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Return the path of everything within a template."""
+    inner: list[tuple[str | int, object]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, list):
+        inner = list(enumerate(value))
+    return [path, *(place for key, held in inner for place in _places(held, (*path, key)))]
+
+
+def _write(value: object) -> str:
+    """Return a value as inline TOML."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(k)} = {_write(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_write, value))}]"
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value)
+
+
+FULL = tomllib.loads(TEXT + RULES)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    place=st.sampled_from(_places(FULL)[1:]),
+    value=TOML,
+    how=st.sampled_from(["replace", "remove", "add"]),
+)
+def test_any_value_at_any_place_gives_a_template_or_faults_in_words(
+    place: tuple[str | int, ...], value: object, how: str
+) -> None:
+    top: Any = copy.deepcopy(FULL)
+    inner = top
+    for key in place[:-1]:
+        inner = inner[key]
+    if how == "replace":
+        inner[place[-1]] = value
+    elif how == "remove":
+        del inner[place[-1]]
+    elif isinstance(inner, dict):
+        inner["x"] = value
+    else:
+        inner.append(value)
+    text = "".join(f"{json.dumps(key)} = {_write(held)}\n" for key, held in top.items())
+    try:
+        template, faults = read_template(text.encode("utf-8", "surrogatepass"))
+    except RecordError:
+        return  # not TOML at all
+    assert (template is None) == bool(faults)
+    if template is not None:
+        listed = template.cases()
+        assert listed is None or len(listed) == template.key_count
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, len(TEXT)), st.integers(0, 60))
+def test_any_bytes_anywhere_in_a_file_give_a_template_or_a_clean_error(
+    data: bytes, at: int, cut: int
+) -> None:
+    with contextlib.suppress(RecordError):
+        open_template(TEXT.encode()[:at] + data + TEXT.encode()[at + cut :])

@@ -10,7 +10,7 @@ import pytest
 from qisguard.errors import RecordError, ScenarioError, ServiceError
 from qisguard.exits import Exit
 from qisguard.outcomes.lineage import Migration, Translated
-from qisguard.outcomes.template import Template, open_template
+from qisguard.outcomes.template import Template, Value, open_template
 from qisguard.service.asking import Reply, ask
 from qisguard.service.config import ServiceConfig, load_config
 from qisguard.service.opening import open_lineage
@@ -85,24 +85,20 @@ def test_no_case_outside_the_question_is_ever_read_under_an_old_key() -> None:
     migration = Migration(template(), _new())
     numbers = (0, 5, 10, 20, 100, 500)
     grades = {"I": ["good"], "II": ["middle", "poor"], "III": ["poor"]}
-    cases = [
-        ((["I", "II", "III"][place], m, o, p), (new, m, o, p))
-        for place, old in enumerate(grades)
-        for new in grades[old]
-        for m, o, p in product(BOTH, numbers, (0, 10, 100))
-    ]
-    old_names = [field.name for field in template().fields]
+    names = [field.name for field in template().fields]
+    cases: list[tuple[tuple[str, ...], list[str | None]]] = []
+    for grade, m, o, p in product(grades, BOTH, numbers, (0, 10, 100)):
+        old = template().labels(dict(zip(names, (grade, m, o, p), strict=True)))
+        for differentiation in grades[grade]:
+            new: tuple[Value, ...] = (differentiation, m, o, p)
+            pairs = zip(migration.new.fields, new, strict=True)
+            cases.append((old, [field.find(value) for field, value in pairs]))
     for given in product((None, "good", "poor"), (None, "Pre"), (None, 7, 200), (None, 3, 100)):
         values = {n: v for n, v in zip(FIELDS, given, strict=True) if v is not None}
         axes = migration.new.axes(values)
         found = migration.translate(axes)
         asked = set(product(*found.axes)) if found.axes else set()
-        for old_case, new_case in cases:
-            old = template().labels(dict(zip(old_names, old_case, strict=True)))
-            now = [
-                field.find(value)
-                for field, value in zip(migration.new.fields, new_case, strict=True)
-            ]
+        for old, now in cases:
             inside = all(label in axis for label, axis in zip(now, axes, strict=True))
             assert inside or old not in asked
 
