@@ -36,6 +36,7 @@ def _changed(**changes: object) -> bytes:
     return _signed(json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode())
 
 
+@pytest.mark.rule("PKT-01")
 def test_a_packet_round_trips_as_the_bytes_that_were_signed() -> None:
     assert open_packet(GOOD.data) == GOOD
     assert open_packet(_changed()) == GOOD
@@ -76,6 +77,7 @@ def test_whatever_can_be_signed_can_be_opened(
     assert len(packet.data) <= PACKET_SIZE_MAX
 
 
+@pytest.mark.rule("PKT-06")
 @given(bit=st.integers(0, 8 * len(GOOD.data) - 1))
 @settings(max_examples=300)
 def test_any_flipped_bit_is_refused(bit: int) -> None:
@@ -109,6 +111,7 @@ def test_text_with_surrogates_or_needless_escapes_is_refused(escape: bytes) -> N
         open_packet(_signed(encoded))
 
 
+@pytest.mark.rule("PKT-02")
 @pytest.mark.parametrize(
     "change",
     [
@@ -132,6 +135,8 @@ def test_another_spelling_of_a_packet_is_refused(change: tuple[bytes, bytes]) ->
         open_packet(_signed(encoded.replace(*change)))
 
 
+@pytest.mark.rule("PKT-05")
+@pytest.mark.rule("PKT-04")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -168,12 +173,17 @@ def test_a_tombstone_says_nothing_but_that_the_case_moved() -> None:
     assert open_packet(data).body.gone
 
 
+@pytest.mark.rule("PKT-06")
+@pytest.mark.rule("PKT-03")
+@pytest.mark.rule("PKT-01")
 @pytest.mark.parametrize(
     ("outcome", "refusal"),
     [
         ({"kind": "binary", "value": 0.0}, None),
         ({"kind": "binary", "value": 1.0}, None),
         ({"kind": "binary", "value": 0.5}, "do not fit"),
+        ({"kind": "binary", "value": -0.0}, "zero has no sign"),
+        ({"kind": "numeric", "value": -0.0, "unit": "mmol/l"}, "zero has no sign"),
         ({"kind": "binary", "value": 1.0, "unit": "mg"}, "unit = 'mg'"),
         ({"kind": "numeric", "value": -3.25, "unit": "mmol/l"}, None),
         ({"kind": "numeric", "value": -3.25}, "unit = ''"),

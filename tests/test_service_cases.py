@@ -187,6 +187,8 @@ def test_json_that_is_no_number_is_told_by_its_line(
     assert (wrong.line, wrong.allowed) == (1, allowed)
 
 
+@pytest.mark.rule("CROSS-03")
+@pytest.mark.rule("PKT-07")
 @pytest.mark.parametrize(
     ("name", "change", "field", "allowed"),
     [

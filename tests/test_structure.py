@@ -30,6 +30,7 @@ def forged(**change: object) -> OutcomePacket:
     return sign_packet(packet_body(**(fields | change)), AUTHOR)  # type: ignore[arg-type]  # forgery
 
 
+@pytest.mark.rule("CROSS-03")
 @pytest.mark.parametrize(
     ("lines", "change", "reason"),
     [

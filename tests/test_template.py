@@ -49,6 +49,7 @@ def test_a_keyed_key_depends_on_the_secret_and_keeps_the_domain_byte() -> None:
     assert {key[0] for key in keys} == {1}
 
 
+@pytest.mark.rule("KEY-13")
 def test_open_fields_expand_to_every_key_that_fits() -> None:
     shape = template()
     assert len(set(shape.expand({}))) == 3 * 2 * 3 * 3
@@ -59,6 +60,7 @@ def test_open_fields_expand_to_every_key_that_fits() -> None:
     assert shape.expand(VALUES) == (shape.key(VALUES),)
 
 
+@pytest.mark.rule("KEY-13")
 def test_an_expansion_beyond_the_cap_is_refused() -> None:
     small = open_template(TEXT.replace("expansion_cap = 54", "expansion_cap = 53").encode())
     assert len(small.expand({"grade": "I"})) == 18
@@ -70,6 +72,7 @@ def test_an_expansion_beyond_the_cap_is_refused() -> None:
     )
 
 
+@pytest.mark.rule("KEY-13")
 def test_a_field_that_is_not_open_must_be_given_in_a_query() -> None:
     closed = open_template(TEXT.replace('"grade"\nopen = true', '"grade"').encode())
     assert closed.key(VALUES) == template().key(VALUES)
@@ -274,6 +277,21 @@ def test_an_impossible_outcome_has_a_fault(
     assert (found is None) if fault is None else (found is not None and fault in found)
 
 
+@pytest.mark.rule("PKT-07")
+@pytest.mark.parametrize(
+    ("outcome", "fault"),
+    [
+        (Outcome.numeric(-12.5, "mmol/mol"), None),
+        (Outcome.numeric(-1.2, "%"), "unit '%' is not mmol/mol"),
+        (Outcome.numeric(-90.5, "mmol/mol"), "value -90.5 is not -90 to 90 mmol/mol"),
+        (Outcome.binary(True), "kind 'binary' is not numeric"),
+    ],
+)
+def test_a_number_in_another_unit_is_a_fault(outcome: Outcome, fault: str | None) -> None:
+    shape = open_template(TEMPLATE_FILE.with_name("hba1c.toml").read_bytes())
+    assert shape.fault("dpp4", outcome, {}) == fault
+
+
 RULES = """
 [[rule]]
 name = "few nodes in grade I"
@@ -293,6 +311,7 @@ then = { time = [0, 5000], oestrogen-receptor = ["[0,10)", "[10,100)"] }
 LABELS = ("I", "Pre", "[100,inf)", "[0,10)")
 
 
+@pytest.mark.rule("CROSS-02")
 @pytest.mark.parametrize(
     ("arm", "time", "event", "feat", "labels", "fault"),
     [
@@ -329,6 +348,8 @@ def test_a_rule_reads_as_a_sentence() -> None:
     )
 
 
+@pytest.mark.rule("CROSS-01")
+@pytest.mark.rule("PKT-08")
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from qisguard.errors import IdentityError, QisguardError, RecordError, ScenarioError
+from qisguard.outcomes.lineage import Translated
 from qisguard.outcomes.template import Template
 from qisguard.service.asking import ask
 from qisguard.service.cases import Sheet
@@ -25,7 +26,7 @@ from qisguard.service.publishing import publish_file
 from qisguard.service.templates import check_template
 from tests.builders import NETWORK
 from tests.packets import TEMPLATE_FILE
-from tests.services import EXAMPLES, configs_of, invoke, make_net, read_json
+from tests.services import EXAMPLES, ROOT, configs_of, invoke, make_net, read_json
 
 TEXT = TEMPLATE_FILE.read_text()
 CASE = ("grade=II", "menopause=Post", "oestrogen-receptor=9", "progesterone-receptor=100")
@@ -280,3 +281,18 @@ def test_two_members_with_other_secrets_have_no_key_in_common(tmp_path: Path) ->
     keys = [{getattr(row, "key", b"") for row in sheet} for sheet in sheets]
     assert keys[0]
     assert not keys[0] & keys[1]
+
+
+# --- docs/templates.md ---------------------------------------------------------------------------
+def test_the_templates_of_the_page_can_be_used(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "templates.md").read_text()
+    first, second = re.findall(r"^```toml\n(.*?)^```$", page, re.M | re.S)
+    (tmp_path / "readmission-1.toml").write_text(first)
+    version, migrates = second.split("\n", 1)
+    text = first.replace("version = 1", version).replace('name = "age-group"', 'name = "age"')
+    text = text.replace('"18-64", "65-79", "80+"', '"adult", "old"') + migrates
+    (tmp_path / "readmission-2.toml").write_text(text)
+    lineage = open_lineage("readmission-2.toml", tmp_path)
+    migration = lineage.migrations[0]
+    asked = migration.translate(migration.new.axes({"age": "old", "ejection-fraction": 41}))
+    assert asked == Translated((("65-79", "80+"), ("[41,50)",)), 0)

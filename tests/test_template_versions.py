@@ -126,6 +126,7 @@ def test_a_field_that_is_gone_is_asked_for_with_every_label() -> None:
     assert found.axes[1] == BOTH
 
 
+@pytest.mark.rule("MIG-05")
 @pytest.mark.rule("MIG-01")
 @pytest.mark.parametrize(
     ("old", "new", "told"),

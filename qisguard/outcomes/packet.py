@@ -156,6 +156,8 @@ def _check_bounds(body: Body) -> None:
         raise RecordError(f"packet: unit = {body.unit!r}, numbers have one and nothing else does")
     if body.value is not None and not abs(body.value) <= INTEGER_MAX:
         raise RecordError(f"packet: value = {body.value}, must be finite and within {INTEGER_MAX}")
+    if body.value == 0 and str(body.value) != "0.0":
+        raise RecordError(f"packet: value = {body.value}, zero has no sign")
     if body.time is not None and not 0 <= body.time <= INTEGER_MAX:
         raise RecordError(f"packet: time = {body.time}, must be 0 to {INTEGER_MAX} days")
 
@@ -183,7 +185,7 @@ class Outcome:
     @classmethod
     def numeric(cls, value: float, unit: str) -> "Outcome":
         """Return a number in ``unit``."""
-        return cls(NUMERIC, value=value, unit=unit)
+        return cls(NUMERIC, value=value + 0.0, unit=unit)  # -0.0 becomes 0.0
 
     @classmethod
     def after(cls, days: int, event: int) -> "Outcome":
