@@ -1,6 +1,7 @@
 """``qisguard template`` in words and JSON, and the secret of keyed templates on disk."""
 
 import dataclasses
+import re
 import stat
 from pathlib import Path
 from typing import Any
