@@ -8,8 +8,12 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
+from qisguard.attacks.ballots import worst
 from qisguard.attacks.poison import asked, invent, rewrite
 from qisguard.attacks.publisher import Publisher
+from qisguard.outcomes.ballots import NEW_CASE, Ballots, Poll
 from qisguard.plugins import Card, Mint, Recruit, World
 
 
@@ -33,6 +37,7 @@ class CompromisedHospital:
         seen="leave-one-issuer-out moves the answer; many sequence numbers rise on one day",
         limits="one issuer is one vote among the issuers, however many cases it claims",
     )
+    sees_votes = False
 
     def recruit(self, world: World, mint: Mint, rng: random.Random) -> Iterable[Recruit]:
         """Return one recruit for each member that was broken into."""
@@ -50,3 +55,14 @@ class CompromisedHospital:
                     for _ in range(self.invented)
                 ]
             yield Recruit(plays=Publisher(packets), takes=insider.node)
+
+    def poison(self, poll: Poll, rng: np.random.Generator) -> Ballots:
+        """Return what the hospitals' packets say, as columns: seats of standing ``hospitals``."""
+        taken = np.flatnonzero(poll.seats.arm != NEW_CASE)
+        _, first = np.unique(poll.seats.issuer, return_index=True)  # a seat of each hospital
+        invents = np.repeat(first, 2 * self.invented)
+        seat = np.concatenate([taken, invents])
+        numbers = np.tile(1 + np.arange(2 * self.invented), len(first))
+        case = np.concatenate([np.zeros(len(taken), np.int64), numbers])
+        arm = np.concatenate([poll.seats.arm[taken], numbers % 2])
+        return Ballots(seat, case, arm, *worst(poll, arm, rng), np.full(len(seat), poll.days[1]))

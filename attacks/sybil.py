@@ -8,9 +8,13 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
+from qisguard.attacks.ballots import worst
 from qisguard.attacks.poison import asked, invent
 from qisguard.attacks.publisher import Publisher
 from qisguard.identity.keys import KeyPair
+from qisguard.outcomes.ballots import Ballots, Poll
 from qisguard.plugins import Card, Mint, Question, Recruit, World
 
 
@@ -37,6 +41,7 @@ class SybilPoisoning:
         seen="share of 'none' among issuers rises; newcomers against veterans differ",
         limits="each identity costs 2^c1 + 2^c2 hashes and a handshake with each replica",
     )
+    sees_votes = False
 
     def recruit(self, world: World, mint: Mint, rng: random.Random) -> Iterable[Recruit]:
         """Return one recruit for each identity of the budget."""
@@ -49,6 +54,14 @@ class SybilPoisoning:
                 for _ in range(self.packets_each)
             ]
             yield Recruit(plays=Publisher(packets), identity=identity)
+
+    def poison(self, poll: Poll, rng: np.random.Generator) -> Ballots:
+        """Return what the recruits' packets say, as columns."""
+        seat = np.repeat(np.arange(len(poll.seats)), self.packets_each)
+        case = np.tile(np.arange(self.packets_each), len(poll.seats))
+        lots = rng.random(len(seat)) < self.target_ratio
+        arm = np.where(lots, poll.target, 1 - poll.target)
+        return Ballots(seat, case, arm, *worst(poll, arm, rng), np.full(len(seat), poll.days[1]))
 
     def _arm(self, question: Question, rng: random.Random) -> str:
         return question.target if rng.random() < self.target_ratio else question.other

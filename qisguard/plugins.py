@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # names for annotations only: at run time this page depends o
     from qisguard.node.contact import Contact
     from qisguard.node.messages import Reply, Request
     from qisguard.node.node import Node
+    from qisguard.outcomes.ballots import Ballots, Poll
     from qisguard.outcomes.packet import OutcomePacket
     from qisguard.outcomes.synthesis import Evidence, SynthesisConfig
     from qisguard.outcomes.votes import Votes
@@ -282,6 +283,43 @@ class Computes(Protocol):
 
     def compute(self, world: World, defended: bool, rng: random.Random) -> Mapping[str, Counted]:
         """Return what came of it, by metric."""
+
+
+@runtime_checkable
+class Poisons(Protocol):
+    """An attack on votes: the ``columns`` engine lets it cast ballots from the seats it has.
+
+    ``sees_votes``: it knows every honest vote, which an omniscient attacker does.
+    """
+
+    @property
+    def sees_votes(self) -> bool:
+        """Return whether the poll shows it the honest votes."""
+
+    def poison(self, poll: "Poll", rng: "np.random.Generator") -> "Ballots":
+        """Return what it casts, from the seats of the poll and no others."""
+
+
+class Rehearsed(NamedTuple):
+    """What a poisoner would have got: polls flipped, flipped and called ok, and the mean margin.
+
+    The first two are ratios; the margin is the difference of the arms, in favour of the worse one.
+    """
+
+    flipped: float
+    unnoticed: float
+    margin: float
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """A poisoner that knows the defences: it rehearses on polls of its own making."""
+
+    def adapt(self, rehearse: Callable[[Poisons, int], Rehearsed]) -> tuple[Poisons, str]:
+        """Return the best poisoner it found, and that in words.
+
+        ``rehearse(poisoner, count)`` plays the first ``count`` of its polls, always the same.
+        """
 
 
 # --- who defends: a card and any of seven seams --------------------------------------------------

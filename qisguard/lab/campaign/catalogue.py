@@ -109,4 +109,6 @@ def _engines(kind: type[Any]) -> list[str]:
     """Return where an attack can run."""
     found = ["live", "virtual"] if hasattr(kind, "recruit") else []
     found += ["model"] if hasattr(kind, "array") else []
-    return found + (["direct"] if hasattr(kind, "compute") else [])
+    found += ["direct"] if hasattr(kind, "compute") else []
+    is_poison = hasattr(kind, "poison") or hasattr(kind, "adapt")
+    return found + (["columns"] if is_poison else [])

@@ -19,12 +19,14 @@ from qisguard.identity.roster import Roster
 from qisguard.lab.brakes import Limits
 from qisguard.lab.links import Links, read_links
 from qisguard.lab.scenario.gates import Gate, read_gate
+from qisguard.lab.scenario.polls import check_poll
 from qisguard.lab.scenario.tables import (
     AttackTable,
     ChurnTable,
     DefenseTable,
     Expected,
     NetworkTable,
+    PopulationTable,
     Scenario,
     SeedsTable,
     WorkloadTable,
@@ -47,14 +49,18 @@ from qisguard.plugins import (
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 """What scenarios are called: their names become names of files."""
+FOLDERS = ("attacks", "poisoning")
+"""Where packaged scenarios lie."""
 POINTS_MAX = 10_000
 """Points of a grid."""
 BOOTSTRAPS = 3
 """Everybody joins through the first honest nodes, so many of them."""
 NODES_MAX = {"live": 500, "virtual": 10_000, "model": 20_000_000, "direct": 1_000_000}
+NODES_MAX["columns"] = 1_000_000
 
 _TABLES = {
     "network": NetworkTable,
+    "population": PopulationTable,
     "churn": ChurnTable,
     "workload": WorkloadTable,
     "attack": AttackTable,
@@ -84,13 +90,17 @@ class Loaded:
 
     @property
     def attackers(self) -> int:
-        """Return how many identities the attacker has."""
+        """Return how many identities, on ``columns`` cases, the attacker has."""
         table, network = self.scenario.attack, self.scenario.network
+        if self.scenario.engine == "columns":
+            return _cases(self.scenario)
         return round(table.share * network.nodes) if table.share else table.identities
 
     @property
     def honest(self) -> int:
         """Return how many honest nodes there are, in every arm; a share is one of all nodes."""
+        if self.scenario.engine == "columns":
+            return 2 * self.scenario.population.per_arm
         taken = self.attackers if self.scenario.attack.share else 0
         return self.scenario.network.nodes - taken
 
@@ -113,30 +123,37 @@ class Loaded:
 
     def settings(self, arm: Arm, defenses: list[Defense]) -> NodeConfig:
         """Return the configuration of every node of one arm."""
+        return self.tuned(defenses).node
+
+    def tuned(self, defenses: list[Defense]) -> Settings:
+        """Return the settings of nodes and of answers that these defences leave."""
         node = fill(NodeConfig, self.scenario.network.node, "network.node")
-        settings = Settings(node, SynthesisConfig(horizon=1))
+        population = self.scenario.population
+        synthesis = SynthesisConfig(
+            horizon=population.horizon, min_cohort=population.min_cohort, fragility=False
+        )
+        settings = Settings(node, synthesis)
         for table, defense in zip(self.scenario.defenses, defenses, strict=False):
             if isinstance(defense, Tunes):
                 try:
                     settings = defense.tune(settings)
                 except (QisguardError, ValueError) as error:
                     raise ScenarioError(f"defenses: {table.name}: {error}") from None
-        return settings.node
+        return settings
 
 
 def packaged(name: str) -> bytes:
     """Return a scenario that ships with qisguard by its name; raise ScenarioError otherwise."""
-    names = packaged_names()
-    if name not in names:
-        raise ScenarioError(f"scenario {show(name)}: unknown{nearest(name, names)}")
-    data: bytes = _folder().joinpath(f"{name}.toml").read_bytes()
+    files = _packaged()
+    if name not in files:
+        raise ScenarioError(f"scenario {show(name)}: unknown{nearest(name, files)}")
+    data: bytes = files[name].read_bytes()
     return data
 
 
 def packaged_names() -> list[str]:
     """Return the names of the scenarios that ship with qisguard."""
-    files = [entry.name for entry in _folder().iterdir()]
-    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+    return sorted(_packaged())
 
 
 def load_scenario(data: bytes, point: dict[str, Any] | None = None) -> Loaded:
@@ -216,8 +233,19 @@ def _put(table: dict[str, Any], key: str, value: object) -> None:
     at[last] = value
 
 
-def _folder() -> Any:
-    return resources.files("qisguard").joinpath("scenarios", "attacks")
+def _packaged() -> dict[str, Any]:
+    """Return the files of the scenarios that ship with qisguard, by name."""
+    root = resources.files("qisguard").joinpath("scenarios")
+    entries = [entry for folder in FOLDERS for entry in root.joinpath(folder).iterdir()]
+    return {e.name.removesuffix(".toml"): e for e in entries if e.name.endswith(".toml")}
+
+
+def _cases(scenario: Scenario) -> int:
+    """Return the budget of an attack on votes: a share is one of all cases at the end."""
+    table, honest = scenario.attack, 2 * scenario.population.per_arm
+    if not table.share:
+        return table.identities
+    return round(honest * table.share / (1.0 if table.standing == "veterans" else 1 - table.share))
 
 
 def _check_engine(scenario: Scenario, attack: Attack) -> None:
@@ -227,6 +255,9 @@ def _check_engine(scenario: Scenario, attack: Attack) -> None:
         raise ScenarioError(f"engine = 'model': {name} has no array form, run it on 'virtual'")
     if engine == "direct" and not isinstance(attack, Computes):
         raise ScenarioError(f"engine = 'direct': {name} attacks networks, run it on 'virtual'")
+    if engine == "columns":
+        check_poll(scenario, attack)
+        return
     if engine != "direct" and not hasattr(attack, "recruit"):
         raise ScenarioError(f"engine = {engine!r}: {name} attacks no network, run it on 'direct'")
     if isinstance(attack, Restarts) and not scenario.attack.victims:

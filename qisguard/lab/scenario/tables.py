@@ -6,8 +6,11 @@ import msgspec
 
 from qisguard.lab.brakes import Limits
 
-ENGINES = ("live", "virtual", "model", "direct")
+ENGINES = ("live", "virtual", "model", "direct", "columns")
 """Where a scenario can run; see ``lab.trial.engines``."""
+
+
+Standing = Literal["fresh", "spread", "aged", "enrolled", "veterans", "hospitals"]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +64,42 @@ class WorkloadTable(_Table, frozen=True):
     askers: Literal["anyone", "victims"] = "anyone"
 
 
+class PopulationTable(_Table, frozen=True):
+    """The honest votes of a poll, where an attack is on votes alone (engine ``columns``).
+
+    ``polls`` independent polls are one trial. ``first`` and ``second`` are what is true of the two
+    arms: the chance of a yes (``binary``), the mean (``numeric``) or survival at ``horizon``
+    (``time-to-event``, Weibull of ``shape``, followed for between ``follow_up`` days). A number has
+    standard deviation ``spread`` and is from ``low`` to ``high``. ``cohort`` draws patients of this
+    grade from the cohort of the demo instead, with replacement.
+
+    ``per_arm`` honest cases come from ``issuers``, of ``sizes`` that are equal or fall with rank.
+    ``icc`` is the intra-cluster correlation of an issuer's cases, the same rank in both arms.
+    ``strangers`` is the share of honest cases off the roster, as old as those who keep coming; the
+    packets arrive over ``days``. ``cohort_ratio`` of all cases are what the question asks about.
+    """
+
+    kind: Literal["binary", "numeric", "time-to-event"] = "binary"
+    polls: int = 25
+    first: float = 0.6
+    second: float = 0.5
+    spread: float = 1.0
+    low: float = 0.0
+    high: float = 1.0
+    horizon: int = 730
+    shape: float = 1.3
+    follow_up: tuple[int, int] = (200, 2600)
+    cohort: str = ""
+    per_arm: int = 500
+    issuers: int = 20
+    sizes: Literal["equal", "falling"] = "equal"
+    icc: float = 0.0
+    strangers: float = 0.0
+    days: int = 30
+    cohort_ratio: float = 1.0
+    min_cohort: int = 11
+
+
 class AttackTable(_Table, frozen=True):
     """Who attacks, with what, and when.
 
@@ -71,6 +110,13 @@ class AttackTable(_Table, frozen=True):
     between the beginning of the attack and the first measured operation. ``enrolled`` attackers are
     on the roster, as an organisation each. ``victims`` honest nodes are aimed at. ``tries`` bounds
     the keys and hashes that attackers try for their identities; 0 gives them what they need.
+
+    On ``columns`` the budget is cases: a share is one of all cases, attackers' included.
+    ``standing`` is what others know of the keys behind them: ``fresh`` off the roster, first seen
+    today; ``spread``, first seen over the days of the poll; ``aged`` off the roster, and patient;
+    ``enrolled``, more cases of ``issuers`` members that are compromised, of all where that is 0;
+    ``veterans``, honest cases of these that were taken over; ``hospitals``, every case of
+    ``issuers`` members taken over, and the budget beside them.
     """
 
     name: str
@@ -84,6 +130,8 @@ class AttackTable(_Table, frozen=True):
     enrolled: bool = False
     victims: int = 0
     tries: int = 0
+    standing: Standing = "fresh"
+    issuers: int = 0
     parameters: dict[str, Any] = {}
 
 
@@ -128,8 +176,9 @@ class Scenario(_Table, frozen=True):
     name: str
     title: str
     attack: AttackTable
-    engine: Literal["live", "virtual", "model", "direct"] = "virtual"
+    engine: Literal["live", "virtual", "model", "direct", "columns"] = "virtual"
     network: NetworkTable = NetworkTable()
+    population: PopulationTable = PopulationTable()
     churn: ChurnTable = ChurnTable()
     workload: WorkloadTable = WorkloadTable()
     defenses: list[DefenseTable] = []

@@ -4,6 +4,7 @@
 - ``virtual``: the same nodes on a simulated network and clock; one seed gives one result.
 - ``model``: look-ups over arrays of ids, for attacks that have an array form.
 - ``direct``: attacks on a function (a puzzle, a hash), which need no network.
+- ``columns``: attacks on votes, through the code that answers queries; no network either.
 
 Every result names the engine that made it.
 """
@@ -71,9 +72,16 @@ def _direct(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     return run_direct(loaded, arm, seed)
 
 
+def _columns(loaded: Loaded, arm: Arm, seed: int) -> Measured:
+    from qisguard.lab.trial.columns import run_columns
+
+    return run_columns(loaded, arm, seed)
+
+
 ENGINES: dict[str, Callable[[Loaded, Arm, int], Measured]] = {
     "live": _live,
     "virtual": _virtual,
     "model": _model,
     "direct": _direct,
+    "columns": _columns,
 }

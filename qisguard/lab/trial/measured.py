@@ -115,6 +115,30 @@ METRICS: dict[str, Metric] = {
     "size_siblings": Metric(
         "value", "of the honest", "low", "the same, if they believed their nearest neighbours"
     ),
+    "flipped": Metric("ratio", "of polls", "low", "the answer names the worse arm as the better"),
+    "flipped_unnoticed": Metric(
+        "ratio", "of polls", "low", "the answer names the worse arm, and is called ok"
+    ),
+    "warned": Metric(
+        "ratio", "of flipped polls", "high", "the answer is called fragile, suspect or mixed"
+    ),
+    "answers_ok": Metric("ratio", "of polls", "high", "the answer is called ok"),
+    "answers_flagged": Metric("ratio", "of polls", "low", "a detector reported something"),
+    "flagged_by_chance": Metric(
+        "ratio", "of polls", "low", "a detector that does nothing, with equal false alarms, did so"
+    ),
+    "flags_right": Metric(
+        "ratio", "of flags", "high", "were of the attacked of two polls, one of them clean"
+    ),
+    "flags_right_by_chance": Metric(
+        "ratio", "of flags", "high", "the same for a detector that does nothing"
+    ),
+    "covered": Metric("ratio", "of polls", "high", "the interval contains the true difference"),
+    "poison_kept": Metric("ratio", "of false votes", "low", "have a weight in the end"),
+    "honest_kept": Metric("ratio", "of honest votes", "high", "have a weight in the end"),
+    "poison_share": Metric("value", "of the weight", "low", "is that of false votes"),
+    "bias": Metric("value", "difference", "high", "first arm less second, less the truth"),
+    "interval_width": Metric("value", "difference", "low", "of the 95 % interval"),
     "attackers": Metric("value", "identities", "low", "that attackers got for their budget"),
     "identity_tries": Metric(
         "value", "tries", "high", "keys and hashes tried for one fresh identity, on average"

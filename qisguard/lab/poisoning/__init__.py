@@ -1,0 +1,1 @@
+"""Polls: votes as columns, honest ones and poison, through the code that answers queries."""

@@ -1,0 +1,68 @@
+"""What polls are counted for: flips, what the reader was told, what became of the poison."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import numpy as np
+
+from qisguard.lab.poisoning.play import Answered, Cast
+from qisguard.lab.poisoning.population import ARMS, Population
+from qisguard.outcomes.answer import State
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one trial; a poll is *flipped* when the worse arm is called the better one."""
+
+    population: Population
+    ratios: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _sums: dict[str, list[float]] = field(default_factory=dict)
+    _events: list[str] = field(default_factory=list)
+
+    def count(self, polled: Cast, found: Answered) -> None:
+        """Count one poll."""
+        answer, truth = found.answer, self.population.truth
+        is_ok, is_flagged = answer.state is State.OK, bool(answer.flags)
+        self._events.append(f"{answer.decision} {answer.state} {answer.difference}")
+        if truth:
+            flipped = self.is_flipped(found)
+            self.add("flipped", flipped)
+            self.add("flipped_unnoticed", flipped and is_ok)
+            if flipped:
+                self.add("warned", not is_ok)
+        self.add("answers_ok", is_ok)
+        self.add("answers_flagged", is_flagged)
+        if answer.difference is not None and answer.low is not None and answer.high is not None:
+            self.add("covered", answer.low <= truth <= answer.high)
+            self.value("bias", answer.difference - truth)
+            self.value("interval_width", answer.high - answer.low)
+        kept, all_poison = int(found.poison.sum()), int(polled.poison.sum())
+        if all_poison:
+            weights = found.weighed.weights
+            share = weights[found.poison].sum() / max(float(weights.sum()), 1e-300)
+            self.add("poison_kept", kept, all_poison)
+            self.value("poison_share", float(share))
+        self.add("honest_kept", len(found.poison) - kept, len(polled.votes) - all_poison)
+
+    def is_flipped(self, found: Answered) -> bool:
+        """Return whether the answer names the worse arm."""
+        return found.answer.decision == ARMS[1 - self.population.target]
+
+    def add(self, metric: str, hits: int, tries: int = 1) -> None:
+        """Count successes of tries."""
+        old = self.ratios.get(metric, (0, 0))
+        self.ratios[metric] = (old[0] + int(hits), old[1] + tries)
+
+    def value(self, metric: str, number: float) -> None:
+        """Take one number of one poll."""
+        self._sums.setdefault(metric, []).append(number)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Return the mean of each number over the polls."""
+        return {metric: float(np.mean(numbers)) for metric, numbers in self._sums.items()}
+
+    @property
+    def events(self) -> str:
+        """Return a digest of every answer, in hex."""
+        return sha256("\n".join(self._events).encode()).hexdigest()

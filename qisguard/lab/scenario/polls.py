@@ -1,0 +1,58 @@
+"""What a scenario of the engine ``columns`` may say: a poll, an attack on votes, defences of it."""
+
+from qisguard.defenses import DEFENSES
+from qisguard.errors import ScenarioError
+from qisguard.fill import show
+from qisguard.lab.scenario.tables import PopulationTable, Scenario
+from qisguard.plugins import Adapts, Attack, Poisons
+
+CASES_MAX = 100_000
+"""Cases of one poll, honest or not."""
+
+
+def check_poll(scenario: Scenario, attack: Attack) -> None:
+    """Raise ScenarioError for a scenario that cannot be polled."""
+    name, table = scenario.attack.name, scenario.population
+    if not isinstance(attack, Poisons | Adapts):
+        raise ScenarioError(f"engine = 'columns': {name} attacks no votes, run it on 'virtual'")
+    for i, one in enumerate(scenario.defenses):
+        if not any(hasattr(DEFENSES[one.name], seam) for seam in ("weigh", "watch", "tune")):
+            raise ScenarioError(
+                f"defenses[{i}].name: {one.name} looks at packets or contacts, and 'columns' has "
+                "votes alone"
+            )
+    for field, value, low, high in _ranges(table):
+        if not low <= value <= high:
+            raise ScenarioError(f"population.{field} = {show(value)}, must be {low:g} to {high:g}")
+    if not table.low < table.high:
+        raise ScenarioError(f"population.high = {show(table.high)}, must be above low")
+    if not 0 <= table.follow_up[0] < table.follow_up[1] <= 20_000:
+        raise ScenarioError(
+            f"population.follow_up = {show(table.follow_up)}, must be two days that rise, to 20000"
+        )
+    if table.cohort and (table.cohort not in ("I", "II", "III") or table.kind != "time-to-event"):
+        raise ScenarioError(
+            f"population.cohort = {show(table.cohort)}, must be I, II or III, of a time-to-event"
+        )
+    if scenario.attack.standing == "hospitals" and not scenario.attack.issuers:
+        raise ScenarioError("attack.issuers = 0: standing 'hospitals' needs some that are taken")
+
+
+def _ranges(table: PopulationTable) -> list[tuple[str, float, float, float]]:
+    """Return field, value, least and most; chances and survival are inside 0 to 1."""
+    low, high = (table.low, table.high) if table.kind == "numeric" else (0.0, 1.0)
+    return [
+        ("polls", table.polls, 1, 100_000),
+        ("first", table.first, low, high),
+        ("second", table.second, low, high),
+        ("spread", table.spread, 0, 1e9),
+        ("horizon", table.horizon, 1, 20_000),
+        ("shape", table.shape, 0.1, 10),
+        ("per_arm", table.per_arm, 1, CASES_MAX),
+        ("issuers", table.issuers, 1, 500),
+        ("icc", table.icc, 0, 0.9),
+        ("strangers", table.strangers, 0, 1),
+        ("days", table.days, 1, 10_000),
+        ("cohort_ratio", table.cohort_ratio, 1 / table.per_arm, 1),
+        ("min_cohort", table.min_cohort, 1, CASES_MAX),
+    ]

@@ -1,0 +1,76 @@
+"""A trial on votes alone: ``population.polls`` polls, through the code that answers queries.
+
+No packets, no nodes, no network: what they add to a poisoned answer is tested once, and thousands
+of polls are affordable. Runs of one seed share the honest votes in all arms.
+"""
+
+import time
+
+from qisguard.errors import ScenarioError
+from qisguard.lab.poisoning.play import Player, Stage
+from qisguard.lab.poisoning.population import population_of
+from qisguard.lab.poisoning.rehearsal import best_attack
+from qisguard.lab.poisoning.tally import Tally
+from qisguard.lab.scenario.loading import Loaded
+from qisguard.lab.trial.arms import Arm
+from qisguard.lab.trial.measured import Measured, seal
+from qisguard.plugins import Adapts, Poisons, Watches
+
+
+def run_columns(loaded: Loaded, arm: Arm, seed: int) -> Measured:
+    """Return what one seed of one arm measured."""
+    started, cpu = time.perf_counter(), time.process_time()
+    scenario = loaded.scenario
+    population = population_of(scenario.population)
+    defenses = loaded.defenses(arm, None)
+    config = loaded.tuned(defenses).synthesis
+    player = Player(population, scenario.attack, loaded.attackers, defenses, config)
+    notes = [] if population.label == "drawn" else [f"cases: {population.label}"]
+    poisoner: Poisons | None = None
+    if arm.has_attack:
+        poisoner, words = _poisoner(loaded, arm, player)
+        notes += [f"{arm}: {words}"] if words else []
+    tally = Tally(population)
+    has_detector = any(isinstance(defense, Watches) for defense in defenses)
+    false_alarms, alarms = [], []
+    for number in range(scenario.population.polls):
+        honest = player.honest(Stage.COUNTED, seed, number)
+        if poisoner is None:
+            tally.count(honest, player.answer(honest))
+            continue
+        attacked = player.attacked(poisoner, Stage.COUNTED, seed, number)
+        found = player.answer(attacked)
+        tally.count(attacked, found)
+        if has_detector:
+            alarms.append(bool(found.answer.flags))
+            false_alarms.append(bool(player.answer(honest).answer.flags))
+    if alarms:
+        _compare(tally, alarms, false_alarms)
+    ratios, values = tally.ratios, tally.values
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return Measured(ratios, values, seal(tally.events, ratios, values), notes, seconds, cpu)
+
+
+def _poisoner(loaded: Loaded, arm: Arm, player: Player) -> tuple[Poisons, str]:
+    """Return who casts the ballots, and what an adaptive one settled on."""
+    attack = loaded.attack
+    if isinstance(attack, Adapts):
+        best = best_attack(loaded, player, arm.has_defenses)
+        return best.poisoner, f"best attack of {best.polls} rehearsed polls: {best.words}"
+    if isinstance(attack, Poisons):
+        return attack, ""
+    raise ScenarioError(f"engine = 'columns': {loaded.scenario.attack.name} attacks no votes")
+
+
+def _compare(tally: Tally, alarms: list[bool], false_alarms: list[bool]) -> None:
+    """Count the detectors beside one that does nothing, at equal false alarms.
+
+    What does nothing says of each poll what the detectors said of another one without an attack: it
+    has their rate of false alarms to the last poll, and knows nothing of this one.
+    """
+    chance = false_alarms[1:] + false_alarms[:1]
+    tally.add("flagged_by_chance", sum(chance), len(chance))
+    wrong = sum(false_alarms)
+    for name, right in (("flags_right", sum(alarms)), ("flags_right_by_chance", sum(chance))):
+        if right + wrong:
+            tally.add(name, right, right + wrong)
