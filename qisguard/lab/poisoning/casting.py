@@ -90,8 +90,11 @@ def _check(poll: Poll, ballots: Ballots) -> None:
 
 def _authors(votes: Votes, seats: Seats) -> NDArray[np.int64]:
     """Return (m,) the key of each seat: an issuer's, or one of its own."""
-    start = max(int(votes.author.max(initial=-1)) + 1, len(votes.issuers))
-    return np.where(seats.enrolled, seats.issuer, start + np.arange(len(seats)))
+    start = int(votes.author.max(initial=-1)) + 1
+    key = start + np.arange(len(votes.issuers))  # of an issuer that nobody has heard of yet
+    key[votes.issuer[votes.enrolled]] = votes.author[votes.enrolled]
+    own = start + len(votes.issuers) + np.arange(len(seats))
+    return np.where(seats.enrolled, key[seats.issuer], own)
 
 
 def _cases(
