@@ -18,7 +18,7 @@ from qisguard.outcomes.ballots import NEW_CASE, Ballots, Poll
 from qisguard.outcomes.packet import NUMERIC, TIME_TO_EVENT
 from qisguard.plugins import Card, Poisons, Rehearsed
 
-CASES_MAX = 8
+CASES_MAX = 4
 """Cases that one seat may claim."""
 STEP_MIN = 0.05
 
@@ -99,9 +99,10 @@ class Plan:
         """Return the plan as somebody would tell it."""
         told = [
             f"{self.target:.0%} of its cases in the better arm, {self.bad:.0%} of them lies",
-            f"{self.reach:.0%} of the way to the worst outcome, "
-            f"where it is a time at {self.late:.0%} of the horizon",
+            f"{self.reach:.0%} of the way to the worst outcome",
         ]
+        if self.late >= STEP_MIN:
+            told.append(f"times at {self.late:.0%} of the horizon")
         if self.decoys >= STEP_MIN:
             told.append(f"{self.decoys:.0%} of the lies decoys")
         told.append(f"{self.used:.0%} of the identities")
@@ -133,8 +134,8 @@ class AdaptivePoisoning:
     ``goal``: ``flip`` the answer, or flip it ``unnoticed``, while it is called ok.
     """
 
-    plans: int = 120
-    polls: int = 24
+    plans: int = 150
+    polls: int = 40
     goal: str = "flip"
     seed: int = 1
 
@@ -175,7 +176,7 @@ class AdaptivePoisoning:
         first = sorted(starts, key=lambda plan: score(plan, few), reverse=True)
         best = max(first[:5], key=lambda plan: score(plan, self.polls))
         best_score, step = score(best, self.polls), 0.4
-        while tried < self.plans and step >= STEP_MIN:
+        while tried < self.plans and step >= STEP_MIN and best_score[0] < 1:
             improved = False
             for candidate in _neighbours(best, step, rng):
                 if tried >= self.plans:

@@ -12,8 +12,9 @@ from qisguard.identity.roster import NONE
 from qisguard.lab.demo.cohort import HORMONE, load_cohort
 from qisguard.lab.scenario.tables import PopulationTable
 from qisguard.lab.trial.people import FIRST_DAY
+from qisguard.outcomes.arrays import NOTHING
 from qisguard.outcomes.packet import BINARY, NUMERIC, TIME_TO_EVENT
-from qisguard.outcomes.survival import NOTHING, count, survival
+from qisguard.outcomes.survival import count, survival
 from qisguard.outcomes.template import OutcomeRule, Template
 from qisguard.outcomes.votes import Votes
 

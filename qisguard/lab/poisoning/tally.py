@@ -8,6 +8,10 @@ import numpy as np
 from qisguard.lab.poisoning.play import Answered, Cast
 from qisguard.lab.poisoning.population import ARMS, Population
 from qisguard.outcomes.answer import State
+from qisguard.outcomes.packet import BINARY
+
+Z_95 = 1.959963984540054
+"""Normal quantile of a two-sided 95 % interval."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,14 @@ class Tally:
             self.add("covered", answer.low <= truth <= answer.high)
             self.value("bias", answer.difference - truth)
             self.value("interval_width", answer.high - answer.low)
+        if answer.beside is not None:
+            self.value("mean_bias", answer.beside.difference - truth)
+            if truth:
+                self.add("mean_flipped", answer.beside.difference * truth < 0)
+        if answer.flip is not None:
+            self.value("safe_below", answer.flip.guaranteed)
+        if self.population.table.kind == BINARY:
+            self._cover_arm(polled, found)
         kept, all_poison = int(found.poison.sum()), int(polled.poison.sum())
         if all_poison:
             weights = found.weighed.weights
@@ -43,6 +55,17 @@ class Tally:
             self.add("poison_kept", kept, all_poison)
             self.value("poison_share", float(share))
         self.add("honest_kept", len(found.poison) - kept, len(polled.votes) - all_poison)
+
+    def _cover_arm(self, polled: Cast, found: Answered) -> None:
+        """Count intervals of the first arm: the answer's, and one of independent cases."""
+        truth, arm = self.population.table.first, found.answer.arms[0]
+        if arm.low is None or arm.high is None:
+            return
+        yes = polled.votes.value[polled.votes.arm == 0]
+        mean = float(yes.mean())
+        half = Z_95 * float(np.sqrt(mean * (1 - mean) / len(yes)))
+        self.add("arm_covered", arm.low <= truth <= arm.high)
+        self.add("arm_covered_if_independent", abs(mean - truth) <= half)
 
     def is_flipped(self, found: Answered) -> bool:
         """Return whether the answer names the worse arm."""

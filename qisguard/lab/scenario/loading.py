@@ -130,7 +130,10 @@ class Loaded:
         node = fill(NodeConfig, self.scenario.network.node, "network.node")
         population = self.scenario.population
         synthesis = SynthesisConfig(
-            horizon=population.horizon, min_cohort=population.min_cohort, fragility=False
+            horizon=population.horizon,
+            min_cohort=population.min_cohort,
+            flip_threshold=population.flip_threshold,
+            fragility=False,
         )
         settings = Settings(node, synthesis)
         for table, defense in zip(self.scenario.defenses, defenses, strict=False):

@@ -3,7 +3,7 @@
 from qisguard.defenses import DEFENSES
 from qisguard.errors import ScenarioError
 from qisguard.fill import show
-from qisguard.lab.scenario.tables import PopulationTable, Scenario
+from qisguard.lab.scenario.tables import AttackTable, PopulationTable, Scenario
 from qisguard.plugins import Adapts, Attack, Poisons
 
 CASES_MAX = 100_000
@@ -21,9 +21,9 @@ def check_poll(scenario: Scenario, attack: Attack) -> None:
                 f"defenses[{i}].name: {one.name} looks at packets or contacts, and 'columns' has "
                 "votes alone"
             )
-    for field, value, low, high in _ranges(table):
+    for field, value, low, high in _ranges(table, scenario.attack):
         if not low <= value <= high:
-            raise ScenarioError(f"population.{field} = {show(value)}, must be {low:g} to {high:g}")
+            raise ScenarioError(f"{field} = {show(value)}, must be {low:g} to {high:g}")
     if not table.low < table.high:
         raise ScenarioError(f"population.high = {show(table.high)}, must be above low")
     if not 0 <= table.follow_up[0] < table.follow_up[1] <= 20_000:
@@ -38,21 +38,23 @@ def check_poll(scenario: Scenario, attack: Attack) -> None:
         raise ScenarioError("attack.issuers = 0: standing 'hospitals' needs some that are taken")
 
 
-def _ranges(table: PopulationTable) -> list[tuple[str, float, float, float]]:
+def _ranges(table: PopulationTable, attack: AttackTable) -> list[tuple[str, float, float, float]]:
     """Return field, value, least and most; chances and survival are inside 0 to 1."""
     low, high = (table.low, table.high) if table.kind == "numeric" else (0.0, 1.0)
     return [
-        ("polls", table.polls, 1, 100_000),
-        ("first", table.first, low, high),
-        ("second", table.second, low, high),
-        ("spread", table.spread, 0, 1e9),
-        ("horizon", table.horizon, 1, 20_000),
-        ("shape", table.shape, 0.1, 10),
-        ("per_arm", table.per_arm, 1, CASES_MAX),
-        ("issuers", table.issuers, 1, 500),
-        ("icc", table.icc, 0, 0.9),
-        ("strangers", table.strangers, 0, 1),
-        ("days", table.days, 1, 10_000),
-        ("cohort_ratio", table.cohort_ratio, 1 / table.per_arm, 1),
-        ("min_cohort", table.min_cohort, 1, CASES_MAX),
+        ("population.polls", table.polls, 1, 100_000),
+        ("population.first", table.first, low, high),
+        ("population.second", table.second, low, high),
+        ("population.spread", table.spread, 0, 1e9),
+        ("population.horizon", table.horizon, 1, 20_000),
+        ("population.shape", table.shape, 0.1, 10),
+        ("population.per_arm", table.per_arm, 1, CASES_MAX),
+        ("population.issuers", table.issuers, 1, 500),
+        ("population.icc", table.icc, 0, 0.9),
+        ("population.strangers", table.strangers, 0, 1),
+        ("population.days", table.days, 1, 10_000),
+        ("population.cohort_ratio", table.cohort_ratio, 1 / max(table.per_arm, 1), 1),
+        ("population.min_cohort", table.min_cohort, 1, CASES_MAX),
+        ("population.flip_threshold", table.flip_threshold, 0, 1),
+        ("attack.issuers", attack.issuers, 0, table.issuers),
     ]

@@ -77,6 +77,7 @@ class PopulationTable(_Table, frozen=True):
     ``icc`` is the intra-cluster correlation of an issuer's cases, the same rank in both arms.
     ``strangers`` is the share of honest cases off the roster, as old as those who keep coming; the
     packets arrive over ``days``. ``cohort_ratio`` of all cases are what the question asks about.
+    ``min_cohort`` and ``flip_threshold`` are the reader's, see ``SynthesisConfig``.
     """
 
     kind: Literal["binary", "numeric", "time-to-event"] = "binary"
@@ -98,6 +99,7 @@ class PopulationTable(_Table, frozen=True):
     days: int = 30
     cohort_ratio: float = 1.0
     min_cohort: int = 11
+    flip_threshold: float = 0.05
 
 
 class AttackTable(_Table, frozen=True):

@@ -134,10 +134,25 @@ METRICS: dict[str, Metric] = {
         "ratio", "of flags", "high", "the same for a detector that does nothing"
     ),
     "covered": Metric("ratio", "of polls", "high", "the interval contains the true difference"),
+    "arm_covered": Metric(
+        "ratio", "of polls", "high", "the interval of the first arm contains the truth"
+    ),
+    "arm_covered_if_independent": Metric(
+        "ratio", "of polls", "high", "an interval would that takes an issuer's cases as independent"
+    ),
+    "mean_flipped": Metric(
+        "ratio", "of polls", "low", "the mean of all numbers names the worse arm, which is beside"
+    ),
     "poison_kept": Metric("ratio", "of false votes", "low", "have a weight in the end"),
     "honest_kept": Metric("ratio", "of honest votes", "high", "have a weight in the end"),
     "poison_share": Metric("value", "of the weight", "low", "is that of false votes"),
     "bias": Metric("value", "difference", "high", "first arm less second, less the truth"),
+    "mean_bias": Metric(
+        "value", "difference", "high", "first mean less second, less the truth; of numbers, beside"
+    ),
+    "safe_below": Metric(
+        "value", "of the weight", "high", "poison that is guaranteed not to reverse the answer"
+    ),
     "interval_width": Metric("value", "difference", "low", "of the 95 % interval"),
     "attackers": Metric("value", "identities", "low", "that attackers got for their budget"),
     "identity_tries": Metric(
