@@ -35,7 +35,9 @@ def card(found: dict[str, Any]) -> str:
 def _scenario(scenario: dict[str, Any]) -> list[str]:
     lines = [f"{scenario['name']}: {scenario['title']}"]
     lines += _row("engine", scenario["engine"])
-    for name in ("network", "churn", "workload", "attack", "seeds"):
+    is_poll = scenario["engine"] == "columns"
+    tables = ("population",) if is_poll else ("network", "churn", "workload")
+    for name in (*tables, "attack", "seeds"):
         values = [f"{key} = {_value(v)}" for key, v in scenario[name].items() if v != ""]
         lines += _row(name, ", ".join(values))
     for table in scenario["defenses"]:

@@ -215,7 +215,7 @@ def test_a_detector_is_counted_beside_one_that_does_nothing() -> None:
         ("per_arm = 200", "per_arm = 0", ["population.per_arm = 0", "1 to"]),
         ("per_arm = 200", "first = 1.5", ["population.first = 1.5", "0 to 1"]),
         ("per_arm = 200", 'cohort = "IV"', ["population.cohort", "'IV'"]),
-        ("per_arm = 200", "follow_up = [9, 3]", ["population.follow_up", "rise"]),
+        ("per_arm = 200", "followed_to = 3", ["population.followed_to = 3", "200"]),
         ("share = 0.2", 'standing = "old"', ["attack.standing", "'old'"]),
         ("share = 0.2", 'standing = "hospitals"', ["attack.issuers = 0"]),
         ("share = 0.2", "issuers = 21", ["attack.issuers = 21", "0 to 20"]),

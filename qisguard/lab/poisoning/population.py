@@ -10,6 +10,7 @@ from scipy.special import betaincinv, ndtri
 
 from qisguard.identity.roster import NONE
 from qisguard.lab.demo.cohort import HORMONE, load_cohort
+from qisguard.lab.scenario.polls import TIME_MAX
 from qisguard.lab.scenario.tables import PopulationTable
 from qisguard.lab.trial.people import FIRST_DAY
 from qisguard.outcomes.arrays import NOTHING
@@ -24,8 +25,6 @@ AGES = (200, 2_000)
 STRANGER_AGES = (0, 365)
 """Honest keys off the roster keep coming, and have been known for up to a year."""
 UNIT = "units"
-TIME_MAX = 20_000
-"""The longest time that a packet may claim, in days."""
 _SURE = 0.01
 """Survival at an issuer is kept this far from 0 and 1, where no Weibull scale exists."""
 
@@ -133,7 +132,7 @@ def _outcomes(
     alive = np.clip(truth, _SURE, 1 - _SURE)
     scale = table.horizon / (-np.log(alive)) ** (1 / table.shape)
     death = scale * rng.weibull(table.shape, len(arm))
-    end = rng.uniform(*table.follow_up, len(arm))
+    end = rng.uniform(table.followed_from, table.followed_to, len(arm))
     time = np.clip(np.ceil(np.minimum(death, end)), 0, TIME_MAX)
     return _Outcomes(time, np.asarray(death <= end, np.bool_))
 

@@ -8,6 +8,8 @@ from qisguard.plugins import Adapts, Attack, Poisons
 
 CASES_MAX = 100_000
 """Cases of one poll, honest or not."""
+TIME_MAX = 20_000
+"""The longest time that a packet may claim, in days."""
 
 
 def check_poll(scenario: Scenario, attack: Attack) -> None:
@@ -26,9 +28,10 @@ def check_poll(scenario: Scenario, attack: Attack) -> None:
             raise ScenarioError(f"{field} = {show(value)}, must be {low:g} to {high:g}")
     if not table.low < table.high:
         raise ScenarioError(f"population.high = {show(table.high)}, must be above low")
-    if not 0 <= table.follow_up[0] < table.follow_up[1] <= 20_000:
+    if not 0 <= table.followed_from < table.followed_to <= TIME_MAX:
         raise ScenarioError(
-            f"population.follow_up = {show(table.follow_up)}, must be two days that rise, to 20000"
+            f"population.followed_to = {show(table.followed_to)}, must be a day after "
+            f"followed_from = {show(table.followed_from)}, to {TIME_MAX}"
         )
     if table.cohort and (table.cohort not in ("I", "II", "III") or table.kind != "time-to-event"):
         raise ScenarioError(
@@ -46,7 +49,7 @@ def _ranges(table: PopulationTable, attack: AttackTable) -> list[tuple[str, floa
         ("population.first", table.first, low, high),
         ("population.second", table.second, low, high),
         ("population.spread", table.spread, 0, 1e9),
-        ("population.horizon", table.horizon, 1, 20_000),
+        ("population.horizon", table.horizon, 1, TIME_MAX),
         ("population.shape", table.shape, 0.1, 10),
         ("population.per_arm", table.per_arm, 1, CASES_MAX),
         ("population.issuers", table.issuers, 1, 500),

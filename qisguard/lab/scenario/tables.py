@@ -69,7 +69,7 @@ class PopulationTable(_Table, frozen=True):
 
     ``polls`` independent polls are one trial. ``first`` and ``second`` are what is true of the two
     arms: the chance of a yes (``binary``), the mean (``numeric``) or survival at ``horizon``
-    (``time-to-event``, Weibull of ``shape``, followed for between ``follow_up`` days). A number has
+    (``time-to-event``, Weibull of ``shape``, followed for ``followed_from`` to ``followed_to`` days). A number has
     standard deviation ``spread`` and is from ``low`` to ``high``. ``cohort`` draws patients of this
     grade from the cohort of the demo instead, with replacement.
 
@@ -89,7 +89,8 @@ class PopulationTable(_Table, frozen=True):
     high: float = 1.0
     horizon: int = 730
     shape: float = 1.3
-    follow_up: tuple[int, int] = (200, 2600)
+    followed_from: int = 200
+    followed_to: int = 2600
     cohort: str = ""
     per_arm: int = 500
     issuers: int = 20
