@@ -69,9 +69,9 @@ class PopulationTable(_Table, frozen=True):
 
     ``polls`` independent polls are one trial. ``first`` and ``second`` are what is true of the two
     arms: the chance of a yes (``binary``), the mean (``numeric``) or survival at ``horizon``
-    (``time-to-event``, Weibull of ``shape``, followed for ``followed_from`` to ``followed_to`` days). A number has
-    standard deviation ``spread`` and is from ``low`` to ``high``. ``cohort`` draws patients of this
-    grade from the cohort of the demo instead, with replacement.
+    (``time-to-event``, Weibull of ``shape``, observed ``followed_from`` to ``followed_to`` days). A
+    number has standard deviation ``spread`` and is from ``low`` to ``high``. ``cohort`` draws
+    patients of this grade from the cohort of the demo instead, with replacement.
 
     ``per_arm`` honest cases come from ``issuers``, of ``sizes`` that are equal or fall with rank.
     ``icc`` is the intra-cluster correlation of an issuer's cases, the same rank in both arms.
