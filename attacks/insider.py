@@ -59,7 +59,9 @@ class CompromisedHospital:
     def poison(self, poll: Poll, rng: np.random.Generator) -> Ballots:
         """Return what the hospitals' packets say, as columns: seats of standing ``hospitals``."""
         taken = np.flatnonzero(poll.seats.arm != NEW_CASE)
-        _, first = np.unique(poll.seats.issuer, return_index=True)  # a seat of each hospital
+        members = np.flatnonzero(poll.seats.enrolled)
+        _, place = np.unique(poll.seats.issuer[members], return_index=True)
+        first = members[place]  # a seat of each hospital
         invents = np.repeat(first, 2 * self.invented)
         seat = np.concatenate([taken, invents])
         numbers = np.tile(1 + np.arange(2 * self.invented), len(first))

@@ -14,7 +14,7 @@ from qisguard.lab.demo.scenario import load_scenario
 from qisguard.lab.demo.tables import Step
 from qisguard.lab.poisoning.casting import cast
 from qisguard.lab.poisoning.seats import take_seats
-from qisguard.lab.scenario.tables import PopulationTable, Standing
+from qisguard.lab.scenario.tables import AttackTable, PopulationTable, Standing
 from qisguard.node.reading import Retrieved
 from qisguard.outcomes.answer import Answer
 from qisguard.outcomes.ballots import Poll, Seats
@@ -66,7 +66,8 @@ def as_columns(attack: Poisons, standing: Standing, budget: int, today: int) -> 
     packets = [p for h in members.hospitals for p in h.packets if p.key in KEYS]
     honest = collect(packets, members.roster, ARMS, today, {}).votes
     rng = np.random.default_rng(1)
-    seats, taken = take_seats(honest, PopulationTable(), standing, budget, 1, rng)
+    table = AttackTable("constant_votes", standing=standing, issuers=1)
+    seats, taken = take_seats(honest, PopulationTable(), table, budget, rng)
     if standing == "hospitals":  # the story breaks into the first one
         taken = honest.issuer == 0
         first = honest.where(taken)

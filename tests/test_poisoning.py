@@ -13,7 +13,7 @@ from qisguard.lab.poisoning.casting import cast
 from qisguard.lab.poisoning.population import population_of
 from qisguard.lab.poisoning.seats import take_seats
 from qisguard.lab.scenario.loading import load_scenario
-from qisguard.lab.scenario.tables import PopulationTable, Standing
+from qisguard.lab.scenario.tables import AttackTable, PopulationTable, Standing
 from qisguard.lab.trial.engines import Job, run_job
 from qisguard.outcomes.ballots import NEW_CASE, Ballots, Poll, Seats
 from qisguard.outcomes.votes import Votes
@@ -37,12 +37,15 @@ def _table(kind: str, **more: Any) -> PopulationTable:
     return PopulationTable(kind=kind, per_arm=200, **(POPULATIONS[kind] | more))  # type: ignore[arg-type]  # a literal
 
 
-def _polled(kind: str, standing: Standing, seed: int = 1) -> tuple[Votes, Poll, Any, Any]:
+def _polled(
+    kind: str, standing: Standing, strangers: int = 0, seed: int = 1
+) -> tuple[Votes, Poll, Any, Any]:
     """Return honest votes, the poll that an omniscient attacker sees, who it took over, luck."""
     rng = np.random.default_rng(seed)
     population = population_of(_table(kind))
     votes = population.draw(rng)
-    seats, taken = take_seats(votes, population.table, standing, 40, 2, rng)
+    attack = AttackTable("constant_votes", standing=standing, issuers=2, strangers=strangers)
+    seats, taken = take_seats(votes, population.table, attack, 40, rng)
     return votes, Poll(population.template.outcome, 0, population.days, seats, votes), taken, rng
 
 
@@ -117,6 +120,17 @@ def test_a_seat_shows_what_its_standing_says() -> None:
     )
     assert cases["veterans"] == 40 < cases["hospitals"] + 40
     assert cases["fresh"] == cases["enrolled"] == 0
+
+
+def test_strangers_come_beside_any_standing() -> None:
+    _, alone, _, _ = _polled("binary", "hospitals")
+    votes, both, taken, rng = _polled("binary", "hospitals", strangers=25)
+    assert len(both.seats) == len(alone.seats) + 25
+    assert int((~both.seats.enrolled).sum()) == 25
+    everything, poison = cast(
+        votes, taken, both, ATTACKS["constant_votes"]().poison(both, rng), rng
+    )
+    assert int((poison & ~everything.enrolled).sum()) == 25
 
 
 def test_versions_of_a_case_are_one_case_whose_last_is_current() -> None:

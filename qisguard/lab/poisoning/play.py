@@ -77,9 +77,8 @@ class Player:
         seats, taken = take_seats(
             honest,
             self.population.table,
-            self.attack.standing,
+            self.attack,
             self.budget,
-            self.attack.issuers,
             _rng(stage, _Luck.SEATS, seed, number),
         )
         poll = Poll(

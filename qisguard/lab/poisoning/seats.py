@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from qisguard.lab.scenario.tables import PopulationTable, Standing
+from qisguard.lab.scenario.tables import AttackTable, PopulationTable, Standing
 from qisguard.outcomes.ballots import NEW_CASE, Seats
 from qisguard.outcomes.votes import Votes
 
@@ -14,20 +14,32 @@ PATIENT_AGE = 400.0
 def take_seats(
     votes: Votes,
     table: PopulationTable,
-    standing: Standing,
+    attack: AttackTable,
     budget: int,
-    issuers: int,
     rng: np.random.Generator,
 ) -> tuple[Seats, NDArray[np.bool_]]:
     """Return the attacker's seats, and (n,) which honest votes it took over.
 
-    ``issuers`` members are compromised, chosen at random; 0 stands for all of them.
+    ``attack.issuers`` members are compromised, chosen at random; 0 stands for all of them.
     """
-    nobody = np.zeros(len(votes), np.bool_)
+    seats, taken = _main_seats(votes, table, attack, budget, rng)
+    if attack.strangers:
+        seats = _joined(seats, _off_roster(votes, table, "fresh", attack.strangers, rng))
+    return seats, taken
+
+
+def _main_seats(
+    votes: Votes,
+    table: PopulationTable,
+    attack: AttackTable,
+    budget: int,
+    rng: np.random.Generator,
+) -> tuple[Seats, NDArray[np.bool_]]:
+    nobody, standing = np.zeros(len(votes), np.bool_), attack.standing
     if standing in ("fresh", "spread", "aged"):
         return _off_roster(votes, table, standing, budget, rng), nobody
     names = np.unique(votes.issuer[votes.enrolled])
-    broken = rng.choice(names, min(issuers or len(names), len(names)), replace=False)
+    broken = rng.choice(names, min(attack.issuers or len(names), len(names)), replace=False)
     theirs = votes.enrolled & np.isin(votes.issuer, broken)
     if standing == "veterans":
         place = np.flatnonzero(theirs)

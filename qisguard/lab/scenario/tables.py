@@ -119,7 +119,8 @@ class AttackTable(_Table, frozen=True):
     today; ``spread``, first seen over the days of the poll; ``aged`` off the roster, and patient;
     ``enrolled``, more cases of ``issuers`` members that are compromised, of all where that is 0;
     ``veterans``, honest cases of these that were taken over; ``hospitals``, every case of
-    ``issuers`` members taken over, and the budget beside them.
+    ``issuers`` members taken over, and the budget beside them. ``strangers`` fresh keys off the
+    roster come on top, which costs nearly nothing.
     """
 
     name: str
@@ -135,6 +136,7 @@ class AttackTable(_Table, frozen=True):
     tries: int = 0
     standing: Standing = "fresh"
     issuers: int = 0
+    strangers: int = 0
     parameters: dict[str, Any] = {}
 
 
