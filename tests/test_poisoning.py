@@ -54,6 +54,8 @@ def _hurts(kind: str, attack: str) -> float:
     data = poll(kind, attack)
     values = POPULATIONS[kind]
     point = {f"population__{key}": value for key, value in values.items()}
+    if attack == "compromised_hospital":
+        point |= {"attack__standing": "hospitals", "attack__issuers": 3}
     clean, attacked = (play(data, arm, **point).values for arm in ("clean", "attacked"))
     metric = "mean_bias" if kind == "numeric" else "bias"
     return clean[metric] - attacked[metric]
@@ -155,7 +157,7 @@ def test_nothing_about_poison_follows_from_its_place_among_the_columns() -> None
 
 
 def test_who_does_not_see_the_votes_is_not_shown_them() -> None:
-    _, shown, _, rng = _polled("numeric", "fresh")
+    _, shown, _, rng = _polled("numeric", "hospitals")
     blind = Poll(shown.rule, 0, shown.days, shown.seats, None)
     for name in POISONS:
         attack: Poisons = ATTACKS[name]()
