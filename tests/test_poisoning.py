@@ -1,5 +1,6 @@
 """Attacks on votes: each hurts the naive answer, within what the template and its seats allow."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from qisguard.attacks.little import paper_z
 from qisguard.attacks.stuffing import ReplayedVotes
 from qisguard.errors import ScenarioError
 from qisguard.lab.poisoning.casting import cast
+from qisguard.lab.poisoning.play import Player, Stage
 from qisguard.lab.poisoning.population import population_of
+from qisguard.lab.poisoning.rehearsal import Rehearsals
 from qisguard.lab.poisoning.seats import take_seats
 from qisguard.lab.scenario.loading import load_scenario
 from qisguard.lab.scenario.tables import AttackTable, PopulationTable, Standing
@@ -171,6 +174,52 @@ def test_who_does_not_see_the_votes_is_not_shown_them() -> None:
 def test_the_papers_z_is_that_of_the_paper() -> None:
     """Baruch et al., algorithm 3: of n = 50 with m = 24, s = 2 and z is that of 24/26."""
     assert paper_z(26, 24) == pytest.approx(1.426, abs=0.001)
+
+
+@dataclass
+class Watching:
+    """Casts the worst, and remembers which honest votes it was shown."""
+
+    sees_votes: bool
+    shown: list[bytes] = field(default_factory=list)
+    blind: int = 0
+
+    def poison(self, poll: Poll, rng: np.random.Generator) -> Ballots:
+        """See ``Poisons``."""
+        if poll.votes is None:
+            self.blind += 1
+        else:
+            self.shown.append(poll.votes.value.tobytes())
+        ballots: Ballots = ATTACKS["constant_votes"]().poison(poll, rng)
+        return ballots
+
+
+def _player() -> Player:
+    loaded = load_scenario(poll())
+    population = population_of(loaded.scenario.population)
+    settings = loaded.tuned([])
+    return Player(population, loaded.scenario.attack, 50, [], settings.synthesis)
+
+
+def test_polls_are_played_with_the_votes_shown_to_those_alone_who_see_them() -> None:
+    player, blind, seer = _player(), Watching(False), Watching(True)
+    for attack in (blind, seer):
+        for number in range(3):
+            player.attacked(attack, Stage.COUNTED, 1, number)
+    assert (blind.blind, blind.shown) == (3, [])
+    assert (seer.blind, len(set(seer.shown))) == (0, 3)
+
+
+def test_no_poll_that_is_counted_was_rehearsed() -> None:
+    player, rehearsed, counted = _player(), Watching(True), Watching(True)
+    stage = Rehearsals(player)
+    first, again = stage(rehearsed, 4), stage(rehearsed, 4)
+    assert (first, stage.polls) == (again, 8)
+    assert len(set(rehearsed.shown)) == 4
+    for seed in range(4):
+        for number in range(4):
+            player.attacked(counted, Stage.COUNTED, seed, number)
+    assert not set(rehearsed.shown) & set(counted.shown)
 
 
 @pytest.mark.parametrize("kind", KINDS)

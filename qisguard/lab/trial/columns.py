@@ -65,12 +65,10 @@ def _poisoner(loaded: Loaded, arm: Arm, player: Player) -> tuple[Poisons, str]:
 def _compare(tally: Tally, alarms: list[bool], false_alarms: list[bool]) -> None:
     """Count the detectors beside one that does nothing, at equal false alarms.
 
-    What does nothing says of each poll what the detectors said of another one without an attack: it
-    has their rate of false alarms to the last poll, and knows nothing of this one.
+    What does nothing reports attacked polls as often as clean ones: its detections are the false
+    alarms of the same polls without an attack, and half of its reports are right.
     """
-    chance = false_alarms[1:] + false_alarms[:1]
-    tally.add("flagged_by_chance", sum(chance), len(chance))
-    wrong = sum(false_alarms)
-    for name, right in (("flags_right", sum(alarms)), ("flags_right_by_chance", sum(chance))):
-        if right + wrong:
-            tally.add(name, right, right + wrong)
+    tally.add("flagged_by_chance", sum(false_alarms), len(false_alarms))
+    reports = sum(alarms) + sum(false_alarms)
+    if reports:
+        tally.add("flags_right", sum(alarms), reports)

@@ -128,10 +128,10 @@ METRICS: dict[str, Metric] = {
         "ratio", "of polls", "low", "a detector that does nothing, with equal false alarms, did so"
     ),
     "flags_right": Metric(
-        "ratio", "of flags", "high", "were of the attacked of two polls, one of them clean"
-    ),
-    "flags_right_by_chance": Metric(
-        "ratio", "of flags", "high", "the same for a detector that does nothing"
+        "ratio",
+        "of flags",
+        "high",
+        "were of the attacked of two polls, the other clean; chance: .5",
     ),
     "covered": Metric("ratio", "of polls", "high", "the interval contains the true difference"),
     "arm_covered": Metric(
