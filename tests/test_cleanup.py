@@ -86,7 +86,7 @@ def test_what_a_killed_campaign_leaves_is_removed_and_nothing_else(
     (foreign / "mine").touch()
     typed = command("attack", "sweep", file, "--out", run, "--seeds", 40, "--workers", 2)
     with subprocess.Popen(typed, stderr=subprocess.DEVNULL) as process:
-        wait_for(lambda: _done(run) > 0)
+        wait_for(lambda: _done(run) > 0, patience=240.0)
         alive = read_json("attack", "cleanup")
         assert {one["verdict"] for one in alive["found"]} == {"alive"}
         assert alive["exit"] == 0
