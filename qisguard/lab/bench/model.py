@@ -1,5 +1,6 @@
 """The array engine: how fast, how big, and whether the figure of S/Kademlia comes out of it."""
 
+import math
 import os
 import subprocess
 import sys
@@ -185,7 +186,7 @@ def _gap(points: Sequence[Row], siblings: int) -> Row:
 def _error(figures: Sequence[Sequence[Point]]) -> float:
     """Return the largest binomial standard error of a point, in percentage points."""
     ratios = [point.success_ratio for figure in figures for point in figure]
-    return 100 * max((ratio * (1 - ratio) / LOOK_UPS) ** 0.5 for ratio in ratios)
+    return 100 * math.sqrt(max(ratio * (1 - ratio) for ratio in ratios) / LOOK_UPS)
 
 
 def _expected() -> dict[tuple[int, float], float]:
