@@ -40,6 +40,7 @@ from qisguard.attacks.storage_drop import StorageCensor, StorageDrop
 from qisguard.attacks.stuffing import BallotStuffing, ReplayedVotes
 from qisguard.attacks.survival_lies import EarlyDeaths, Immortals, LateDeaths
 from qisguard.attacks.sybil import SybilPoisoning
+from qisguard.attacks.sybil_evading import SybilEvading
 from qisguard.attacks.sybil_ids import SybilAtKey, SybilFlood
 from qisguard.attacks.table_flood import NearBucketFlood, TableFlood
 from qisguard.attacks.whitewashing import Whitewashing
@@ -72,6 +73,7 @@ ATTACKS: dict[str, type[Any]] = {
     "look_up_false_closest": LookUpFalseClosest,
     "look_up_slow": LookUpSlow,
     "sybil_at_key": SybilAtKey,
+    "sybil_evading": SybilEvading,
     "sybil_flood": SybilFlood,
     "table_flood": TableFlood,
     "near_bucket_flood": NearBucketFlood,

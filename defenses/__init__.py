@@ -4,9 +4,11 @@ from typing import Any
 
 from qisguard.defenses.address_diversity import AddressDiversity
 from qisguard.defenses.age import Age
+from qisguard.defenses.argon2id import Argon2idPuzzle
 from qisguard.defenses.bound_puzzle import BoundPuzzle
 from qisguard.defenses.disjoint_paths import DisjointPaths
 from qisguard.defenses.distance_scan import DistanceScan
+from qisguard.defenses.flagged_region import FlaggedRegion
 from qisguard.defenses.hearsay_limits import HearsayLimits
 from qisguard.defenses.hello_budget import HelloBudget
 from qisguard.defenses.issuer_trim import IssuerTrim
@@ -58,6 +60,8 @@ DEFENSES: dict[str, type[Any]] = {
     "address_diversity": AddressDiversity,
     "prefix_limit": PrefixLimit,
     "puzzles": Puzzles,
+    "argon2id_puzzle": Argon2idPuzzle,
     "region_store": RegionStore,
+    "flagged_region": FlaggedRegion,
     "short_patience": ShortPatience,
 }

@@ -30,6 +30,7 @@ def holdings(
     ratios = {
         "packets_kept": _packets_kept(ground, plan),
         "records_kept": _records_kept(ground, publishers),
+        "places_bad": _places_bad(ground, plan),
     }
     exist, found = _equivocations(ground)
     if exist:
@@ -71,6 +72,14 @@ def _records_kept(ground: Ground, publishers: dict[NodeId, Node]) -> tuple[int, 
             page = store.records(place, before, 1, now)
             held.append(bool(page) and provider_of(page[0]) == publisher.me.id)
     return sum(held), len(held)
+
+
+def _places_bad(ground: Ground, plan: Plan) -> tuple[int, int]:
+    liars = {node.me.id for node in ground.liars}
+    everybody = sorted(node.me.id for node in (*ground.honest, *ground.liars))
+    count = ground.config.replica_count
+    closest = [i for place in plan.places for i in nearest(everybody, place, count)]
+    return sum(i in liars for i in closest), len(closest)
 
 
 def _equivocations(ground: Ground) -> tuple[set[tuple[bytes, bytes]], set[tuple[bytes, bytes]]]:

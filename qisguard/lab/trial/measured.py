@@ -33,6 +33,9 @@ METRICS: dict[str, Metric] = {
     "flagged": Metric(
         "ratio", "of look-ups", "low", "a detector called the ids around the target crowded"
     ),
+    "places_bad": Metric(
+        "ratio", "of replicas", "low", "of the nodes closest to a key, those of attackers"
+    ),
     "exposed": Metric("ratio", "of operations", "low", "an attacker saw who asked and for what"),
     "stored": Metric("ratio", "of records", "high", "was acknowledged by a replica"),
     "readable": Metric("ratio", "of records", "high", "was retrieved by an honest reader"),

@@ -35,6 +35,7 @@ def _of_packets(operations: Sequence[Operation], plan: Plan) -> dict[str, tuple[
         false += len(set(result.packets) - true)
         given += len(result.packets)
     ratios = {"readable": (current, len(operations))}
+    ratios["flagged"] = _flagged(operations)
     if given:
         ratios["false_read"] = false, given
     if older:
@@ -58,6 +59,13 @@ def _of_providers(
         given += len(providers)
     count = len(operations)
     ratios = {"provider_found": (found, count), "provider_first": (first, count)}
+    ratios["flagged"] = _flagged(operations)
     if given:
         ratios["provider_false"] = false, given
     return ratios
+
+
+def _flagged(operations: Sequence[Operation]) -> tuple[int, int]:
+    """Return how many readers were warned by detectors of their own."""
+    results = [operation.result for operation in operations]
+    return sum(isinstance(r, Retrieved | Provided) and bool(r.flags) for r in results), len(results)
