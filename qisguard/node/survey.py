@@ -72,10 +72,9 @@ class Survey:
         if self._roster is not None or not len(self._table):
             return
         for prefix, held in enumerate(self._sizes):
-            for _ in range(LOOKUPS[prefix] - len(held)):
-                yield prefix
-            if now - self._taken[prefix] >= self._config.refresh_interval:
-                yield prefix
+            missing = LOOKUPS[prefix] - len(held)
+            is_old = now - self._taken[prefix] >= self._config.refresh_interval
+            yield from (prefix for _ in range(missing or is_old))
 
     def take(self, prefix: int, target: NodeId, found: Sequence[NodeId], now: float) -> None:
         """Take what a look-up of a random id in one of our ranges found, this node among it.

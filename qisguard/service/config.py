@@ -13,18 +13,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from qisguard.config import NodeConfig, describe
+from qisguard.config import NodeConfig, ReplicaRule, describe
 from qisguard.errors import DecodeError, ScenarioError
 from qisguard.fill import fill, is_number, nearest, show
 from qisguard.identity.address import Address
 from qisguard.identity.keys import KEY_SIZE, from_text
 from qisguard.node.contact import Contact
+from qisguard.plugins import Inspects
 from qisguard.service.addresses import (
     is_loopback_address,
     is_unspecified,
     parse_address,
     parse_bootstrap,
 )
+from qisguard.service.detectors import make_detectors
 from qisguard.service.options import (
     LIMITS,
     TABLES,
@@ -91,6 +93,11 @@ class ServiceConfig:
                 "are down or lie, this node never finds the network; set bootstraps_min lower in a "
                 "network of fewer nodes"
             )
+        if self.limits.replica_rule is ReplicaRule.FLAGGED and not self.node.detectors:
+            found.append(
+                "limits.replica_rule = 'flagged' without node.detectors: nobody raises a flag, and "
+                "it is the rule 'closest'"
+            )
         if not self.limits.address_diversity and not is_loopback_address(self.listen):
             found.append(
                 "limits.address_diversity = false on an address that is not loopback: one machine "
@@ -122,6 +129,7 @@ def load_config(
         config = _load(path.absolute(), environment or {}, flags)
         if is_run:
             _check_defenses(config.node)
+            make_detectors(config.node.detectors, config.limits.replica_count)
         return config
     except ScenarioError as error:
         raise ScenarioError(f"{path}: {error}") from None
@@ -304,6 +312,8 @@ def _check_defenses(node: NodeTable) -> None:
     for name in node.defenses:
         if name not in DEFENSES:
             raise ScenarioError(f"node.defenses: unknown defence {name!r}{nearest(name, DEFENSES)}")
+        if issubclass(DEFENSES[name], Inspects):
+            raise ScenarioError(f"node.defenses: {name!r} is a detector, name it in node.detectors")
         if node.defenses.count(name) > 1:
             raise ScenarioError(f"node.defenses: {name!r} is there twice")
     if "roster_routing" in node.defenses and node.roster is None:

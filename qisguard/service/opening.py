@@ -17,6 +17,7 @@ from qisguard.outcomes.template import Template, open_template
 from qisguard.plugins import Accepts, Card, Defense, Rejected
 from qisguard.service import identities
 from qisguard.service.config import ServiceConfig
+from qisguard.service.detectors import make_detectors
 from qisguard.service.keying import secret_of
 from qisguard.store.sqlite import SqliteStore
 from qisguard.store.store import StoreLimits
@@ -47,8 +48,10 @@ def open_parts(config: ServiceConfig) -> Parts:
     roster = open_roster_file(config, network)
     templates = [open_named_template(name, config.path.parent) for name in config.node.templates]
     defenses = make_defenses(config, network, roster, templates)
+    limits = tune_limits(config, defenses)
+    defenses += make_detectors(config.node.detectors, limits.replica_count)
     identity = identities.load(config.node.identity, network)
-    return Parts(network, roster, identity, defenses, tune_limits(config, defenses))
+    return Parts(network, roster, identity, defenses, limits)
 
 
 def open_network_file(config: ServiceConfig) -> Network:

@@ -117,6 +117,13 @@ class NodeTable:
     defenses: tuple[str, ...] = _option(
         (), "names of defences, each once", "defences of this node and of queries through it"
     )
+    detectors: tuple[str, ...] = _option(
+        (),
+        "texts such as scan_count=5.5, each name once; kl_detector and region_count may go "
+        "without a number",
+        "detectors of ids that crowd around a key, with their thresholds in nats from "
+        "`qisguard calibrate`; they flag results, and decide where replica_rule is flagged",
+    )
     templates: tuple[str, ...] = _option(
         (),
         "names of packaged templates, or paths with a slash",
