@@ -35,6 +35,15 @@ def warm_start(
     return sum(len(node.table) for node in filled)
 
 
+def survey_all(nodes: Sequence[Node], rng: random.Random, now: float) -> None:
+    """Let each node know what its first survey would have found, had everybody answered."""
+    ids = sorted(node.me.id for node in nodes)
+    for node in nodes:
+        for prefix in node.survey.due(now):
+            target = node.table.random_id(prefix, rng.randbytes)
+            node.survey.take(prefix, target, nearest(ids, target, node.config.k), now)
+
+
 def nearest(ids: Sequence[NodeId], target: NodeId, count: int) -> list[NodeId]:
     """Return the ``count`` of sorted ids that are nearest to ``target``, nearest first.
 

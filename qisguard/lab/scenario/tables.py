@@ -21,14 +21,15 @@ class NetworkTable(_Table, frozen=True):
     """The honest network, before anybody attacks it.
 
     ``start``: ``cold`` nodes join one after the other over the wire; ``warm`` ones begin with
-    tables filled from global knowledge, which says nothing about joining and is noted with results.
+    tables filled from global knowledge, which says nothing about joining and is noted with results;
+    ``surveyed`` ones know the size of the network besides, as after their first refresh.
     ``organisations`` > 0 puts every honest node on a signed roster, spread evenly over so many.
     ``networks`` is over how many /24 the honest nodes are spread; 0 gives every node its own.
     ``node`` overrides limits of NodeConfig, ``links`` what happens to datagrams (virtual).
     """
 
     nodes: int = 100
-    start: Literal["warm", "cold"] = "warm"
+    start: Literal["warm", "surveyed", "cold"] = "warm"
     static_puzzle_bits: int = 0
     dynamic_puzzle_bits: int = 0
     organisations: int = 0

@@ -19,7 +19,7 @@ from qisguard.lab.trial.arms import Arm
 from qisguard.lab.trial.people import FIRST_DAY, Addresses, People
 from qisguard.lab.trial.watching import Echoes, Seen, Watched
 from qisguard.lab.virtual import VirtualEngine
-from qisguard.lab.warm import warm_start
+from qisguard.lab.warm import survey_all, warm_start
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
 from qisguard.plugins import (
@@ -101,11 +101,14 @@ class Ground:
                     node = self._add_liar(recruit.identity, None)
                     nodes.append(node)
                     self._waiting[at] = (node, recruit)
-        if self.loaded.scenario.network.start == "warm":
+        start = self.loaded.scenario.network.start
+        if start != "cold":
             for node in nodes:
                 self._introduce(node)
             rng = random.Random(f"warm {self.seed}")
             warm_start(nodes, rng, self.engine.now(), nodes)
+            if start == "surveyed":
+                survey_all(nodes, rng, self.engine.now())
             return
         joining = nodes[1:]
         random.Random(f"joining {self.seed}").shuffle(joining)

@@ -84,7 +84,7 @@ async def _run(loaded: Loaded, arm: Arm, seed: int, engine: Engine, checks: Chec
     digest = ""
     if isinstance(engine, VirtualEngine):
         digest = seal(engine.digest(), ratios, values)
-    notes = [WARM] if loaded.scenario.network.start == "warm" else []
+    notes = [WARM] if loaded.scenario.network.start != "cold" else []
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     return Measured(ratios, values, digest, notes, seconds, cpu)
 
