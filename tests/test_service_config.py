@@ -1,14 +1,18 @@
 """The configuration of a node: what wins, what is refused in which words, what is documented."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from qisguard.config import describe
+from qisguard.defenses.kl_detector import KlDetector
+from qisguard.defenses.scan_count import ScanCount
 from qisguard.errors import ScenarioError
 from qisguard.identity.keys import to_text
 from qisguard.service.config import check_distinct, load_config
+from qisguard.service.detectors import make_detectors
 from qisguard.service.documents import as_json, as_text, markdown
 from qisguard.service.options import options
 from tests.builders import key_pair
@@ -131,6 +135,44 @@ def test_the_diversity_of_addresses_is_not_given_up_unnoticed(tmp_path: Path) ->
     assert here.warnings() == []
     there = load_config(_write(tmp_path, text, bootstraps_min=0, listen="192.0.2.1:4400"))
     assert "address_diversity" in there.warnings()[0]
+
+
+def test_detectors_are_named_with_their_thresholds(tmp_path: Path) -> None:
+    detectors = ["scan_count=5.5", "kl_detector"]
+    config = load_config(_write(tmp_path, "[limits]\nreplica_count = 9", detectors=detectors))
+    scan, divergence = make_detectors(config.node.detectors, config.limits.replica_count)
+    assert (scan, divergence) == (ScanCount(5.5, k=9), KlDetector(k=9))
+
+
+@pytest.mark.parametrize(
+    ("detectors", "told"),
+    [
+        (["scan_cuont=5"], "node.detectors[0]: unknown detector 'scan_cuont'; did you mean"),
+        (["kl_detector", "kl_detector=1"], "node.detectors[1]: 'kl_detector' is there twice"),
+        (["scan_count"], "must give a threshold: scan_count=NATS, as 'qisguard calibrate"),
+        (["scan_count=high"], "node.detectors[0]: threshold = 'high', must be a number"),
+        (["scan_count=-1"], "node.detectors[0]: threshold = -1.0, must be 0 or more nats"),
+        (["scan_count=nan"], "node.detectors[0]: threshold = nan, must be 0 or more nats"),
+    ],
+)
+def test_detectors_that_cannot_be_made_are_refused_in_words(
+    tmp_path: Path, detectors: list[str], told: str
+) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(told)):
+        load_config(_write(tmp_path, detectors=detectors))
+
+
+def test_a_detector_among_the_defences_is_sent_where_it_belongs(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"is a detector, name it in node\.detectors"):
+        load_config(_write(tmp_path, defenses=["scan_count"]))
+
+
+def test_a_rule_that_waits_for_flags_without_a_detector_is_a_warning(tmp_path: Path) -> None:
+    text = '[limits]\nreplica_rule = "flagged"'
+    warnings = load_config(_write(tmp_path, text)).warnings()
+    assert any("replica_rule = 'flagged' without node.detectors" in line for line in warnings)
+    warnings = load_config(_write(tmp_path, text, detectors=["kl_detector"])).warnings()
+    assert not any("without node.detectors" in line for line in warnings)
 
 
 def test_two_nodes_of_one_process_cannot_share_anything(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from qisguard.config import NodeConfig
 from qisguard.identity.ids import ID_BITS, NodeId, shared_prefix
 from qisguard.lab.virtual import VirtualEngine
+from qisguard.lab.warm import survey_all, warm_start
 from qisguard.node.node import Node
 from qisguard.node.routing import RoutingTable
 from qisguard.node.size import estimate_size, radius
@@ -169,3 +170,12 @@ def test_what_users_look_up_is_not_counted() -> None:
 
 def test_a_node_alone_is_one_by_its_siblings() -> None:
     assert make_node(0).status(0.0)["network_size"] == 1
+
+
+def test_warm_nodes_can_know_what_their_first_survey_would_have_told() -> None:
+    nodes = [make_node(index, config=NodeConfig(k=K)) for index in range(80)]
+    warm_start(nodes, random.Random(1), 0.0)
+    assert {node.survey.source for node in nodes} == {SizeSource.SIBLINGS}
+    survey_all(nodes, random.Random(1), 0.0)
+    assert {node.survey.source for node in nodes} == {SizeSource.LOOKUPS}
+    assert median(node.survey.size() for node in nodes) == pytest.approx(80, rel=0.1)

@@ -157,6 +157,12 @@ METRICS: dict[str, Metric] = {
         "value", "of the weight", "high", "poison that is guaranteed not to reverse the answer"
     ),
     "interval_width": Metric("value", "difference", "low", "of the 95 % interval"),
+    "degree_honest": Metric(
+        "value", "of honest tables", "high", "that the most widely known honest node is in"
+    ),
+    "degree_attackers": Metric(
+        "value", "of honest tables", "low", "that the most widely known attacker is in"
+    ),
     "attackers": Metric("value", "identities", "low", "that attackers got for their budget"),
     "identity_tries": Metric(
         "value", "tries", "high", "keys and hashes tried for one fresh identity, on average"

@@ -16,7 +16,7 @@ from qisguard.lab.trial.holdings import holdings
 from qisguard.lab.trial.measured import METRICS, Measured, seal
 from qisguard.lab.trial.people import FIRST_DAY, gather
 from qisguard.lab.trial.reads import reads
-from qisguard.lab.trial.tables import measure_sizes, measure_tables
+from qisguard.lab.trial.tables import measure_degrees, measure_sizes, measure_tables
 from qisguard.lab.trial.work import Operation, Plan, Work, is_found
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import Checks, memoised
@@ -99,7 +99,7 @@ def _measure(
         ground.echoes.settle()
         ratios["replays_accepted"] = ground.echoes.taken, ground.echoes.arrived
     ratios |= measure_tables(ground)
-    values |= measure_sizes(ground)
+    values |= measure_sizes(ground) | measure_degrees(ground)
     if ground.arm.has_attack:
         values["attackers"] = len(attackers)
     if not operations:

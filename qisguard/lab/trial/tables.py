@@ -1,6 +1,7 @@
 """What honest nodes know at the end of a trial, read from their routing tables."""
 
 import statistics
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from qisguard.identity.address import Address
@@ -32,6 +33,20 @@ def measure_sizes(ground: Ground) -> dict[str, float]:
     return {
         "size_believed": statistics.median(node.survey.size() for node in nodes) / count,
         "size_siblings": statistics.median(node.table.size() for node in nodes) / count,
+    }
+
+
+def measure_degrees(ground: Ground) -> dict[str, float]:
+    """Return the highest in-degrees, as shares of the honest nodes: what a degree bound sees."""
+    known = Counter(contact.id for contact in _entries(ground.honest))
+    groups = {
+        "degree_honest": {node.me.id for node in ground.honest},
+        "degree_attackers": ground.attackers,
+    }
+    return {
+        metric: max(known[identifier] for identifier in group) / len(ground.honest)
+        for metric, group in groups.items()
+        if group
     }
 
 
