@@ -125,6 +125,15 @@ def test_every_fault_is_told_and_the_exit_code_is_2(tmp_path: Path) -> None:
     assert (told["exit"], len(told["faults"]), told["template"]) == (2, 3, None)
 
 
+def test_a_file_that_is_no_toml_is_a_fault_as_well(tmp_path: Path) -> None:
+    path = _file(tmp_path, ("version = 1", "version ="))
+    told = read_json("template", "check", path)
+    assert (told["exit"], len(told["faults"])) == (2, 1)
+    assert told["faults"][0].startswith("template: not TOML: Invalid value (at line 4")
+    with pytest.raises(ScenarioError, match="No such file"):
+        check_template("none.toml", tmp_path)
+
+
 def test_a_version_that_does_not_fit_the_one_before_is_a_fault(tmp_path: Path) -> None:
     lines = '\n[migrates]\nfrom = 1\ntemplate = "breast-cancer"\n'
     path = _file(tmp_path, ("version = 1", "version = 2"), ('"Pre"', '"Past"'), more=lines)

@@ -9,7 +9,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from qisguard.errors import QisguardError
+from qisguard.errors import QisguardError, RecordError
 from qisguard.exits import Exit
 from qisguard.outcomes.fields import Field
 from qisguard.outcomes.lineage import Lineage
@@ -64,7 +64,11 @@ def check_template(name: str, base: Path, cases: Path | None = None) -> Checked:
         QisguardError: a file cannot be read.
     """
     found = Checked()
-    template, found.faults = read_template(read_template_file(name, base))
+    data = read_template_file(name, base)
+    try:
+        template, found.faults = read_template(data)
+    except RecordError as error:
+        template, found.faults = None, [str(error)]
     if template is None:
         return found
     found.template, found.keys = template.id, template.key_count
