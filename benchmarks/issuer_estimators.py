@@ -19,25 +19,21 @@ from scipy.special import betaincinv
 
 from qisguard.lab.demo.cohort import HORMONE, NO_HORMONE, Patient, assign, bootstrap, load_cohort
 from qisguard.lab.statistics import wilson
+from qisguard.outcomes.arrays import Bools, Floats, Ints
 from qisguard.outcomes.estimate import Estimate, issuer_estimate, pooled_estimate
-from qisguard.outcomes.issuers import FULL, Differences, differences, trimmed_mean
+from qisguard.outcomes.intervals import t_quantile
+from qisguard.outcomes.issuers import FULL, Differences, trimmed_mean
 from qisguard.outcomes.packet import TIME_TO_EVENT
-from qisguard.outcomes.survival import (
-    Bools,
-    Counts,
-    Floats,
-    Ints,
-    count,
-    influence,
-    survival,
-    t_quantile,
-)
+from qisguard.outcomes.survival import Counts, influence, survival
+from qisguard.outcomes.survivals import Survivals
+from qisguard.outcomes.template import OutcomeRule
 from qisguard.outcomes.votes import Votes
 
 HORIZON = 730
 HOSPITALS = 20
 INVENTED = 500.0
 TRIM = 0.30
+RULE = OutcomeRule(TIME_TO_EVENT, "days", 0.0, 1e4, horizon=HORIZON)
 NAMES = tuple(f"hospital-{place:02d}" for place in range(HOSPITALS))
 
 INVENTED_CASES = [
@@ -83,10 +79,9 @@ def ward_votes(wards: Sequence[Sequence[Patient]]) -> Votes:
     )
 
 
-def tally(rows: Votes) -> Counts:
-    """Return the counts of unit weights at the horizon."""
-    ones = np.ones(len(rows))
-    return count(rows.arm, rows.issuer, rows.value, rows.event, ones, HOSPITALS, HORIZON)
+def tally(rows: Votes) -> Survivals:
+    """Return the tally of unit weights at the horizon."""
+    return Survivals.of(rows, np.ones(len(rows)), RULE, HORIZON)
 
 
 def share_cap(precision: Floats) -> Floats:
@@ -156,11 +151,12 @@ def compare(repeats: int, seed: int) -> None:
     pooled = np.zeros(2)
     for _ in range(repeats):
         wards = assign(bootstrap(cohort, rng), HOSPITALS, rng)
-        counts = tally(ward_votes(wards))
+        honest = tally(ward_votes(wards))
+        counts = honest.counts
         invented = [*INVENTED_CASES, *wards[0]]
-        lied = tally(ward_votes([invented, *wards[1:]]))
+        lied = tally(ward_votes([invented, *wards[1:]])).counts
         pooled += [_pooled_difference(counts) < 0, _pooled_difference(lied) < 0]
-        found = differences(counts)
+        found = honest.differences()
         first, second = counts.known[:, found.issuer]
         precision = first * second / (first + second)
         order = rng.sample(range(HOSPITALS), HOSPITALS)
@@ -223,16 +219,16 @@ def coverage(repeats: int, seed: int, correlation: float) -> None:
     widths = np.zeros(2)
     for _ in range(repeats):
         rows = simulated(rng, correlation)
-        counts, ones = tally(rows), np.ones(len(rows))
-        pooled = pooled_estimate(counts, rows, ones)
-        squares = influence(counts, rows.arm, rows.value, rows.event, ones) ** 2
+        told, ones = tally(rows), np.ones(len(rows))
+        pooled = pooled_estimate(told)
+        squares = influence(told.counts, rows.arm, rows.value, rows.event, ones) ** 2
         parts = np.bincount(rows.arm, squares, 2)
         half = t_quantile(10**6) * np.sqrt([*parts, parts.sum()])
         centre = np.array([*(arm.estimate for arm in pooled.arms), pooled.difference])
         hits["patients independent"] += np.abs(centre - truth) <= half
         hits["pooled"] += _covers(pooled, truth)
         widths += [pooled.high - pooled.low, 0.0]
-        across = issuer_estimate(differences(counts), rows, ones, TRIM)
+        across = issuer_estimate(told, TRIM)
         hits["issuer-trimmed"] += _covers(across, truth)
         widths += [0.0, across.high - across.low]
     print(f"\nICC {correlation}, {repeats} samples: coverage of first arm, second arm, difference")

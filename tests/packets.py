@@ -115,6 +115,7 @@ def columns(
     event: Sequence[int],
     issuer: Sequence[int] | None = None,
     issuers: int = 1,
+    kind: str = TIME_TO_EVENT,
 ) -> Votes:
     """Return votes without packets: enrolled, aged, one case each."""
     size = len(arm)
@@ -122,7 +123,7 @@ def columns(
     yes = np.ones(size, np.bool_)
     places = np.zeros(size, np.int64) if issuer is None else np.array(issuer, np.int64)
     return Votes(
-        TIME_TO_EVENT,
+        kind,
         tuple(f"hospital-{place:02d}" for place in range(issuers)),
         places,
         places,

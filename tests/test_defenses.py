@@ -18,9 +18,8 @@ from qisguard.identity.keys import KeyPair
 from qisguard.lab.demo.cohort import REAL, SYNTHETIC, Patient, assign, bootstrap, load_cohort
 from qisguard.outcomes.answer import Answer, State
 from qisguard.outcomes.estimate import ISSUER_TRIMMED, issuer_estimate, pooled_estimate
-from qisguard.outcomes.issuers import differences
 from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
-from qisguard.outcomes.survival import count
+from qisguard.outcomes.survivals import Survivals
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
 from qisguard.outcomes.votes import Votes, collect
 from qisguard.plugins import Accepts, Card, Defense, Settings, Tunes, Watches, Weighs
@@ -277,10 +276,9 @@ def poisoned(votes: Votes, hospitals: int, each: int) -> Votes:
 
 def signs(votes: Votes) -> tuple[bool, bool]:
     """Return whether pooled votes and issuers decide for the second arm."""
-    ones = np.ones(len(votes))
-    counts = count(votes.arm, votes.issuer, votes.value, votes.event, ones, 20, 730)
-    pooled = pooled_estimate(counts, votes, ones)
-    across = issuer_estimate(differences(counts), votes, ones, IssuerTrim().trim_ratio)
+    tally = Survivals.of(votes, np.ones(len(votes)), template().outcome, 730)
+    pooled = pooled_estimate(tally)
+    across = issuer_estimate(tally, IssuerTrim().trim_ratio)
     return pooled.difference < 0, across.difference < 0
 
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from qisguard.outcomes.fragility import Arm, contaminated, issuer_radius, pooled_radius
+from qisguard.outcomes.fragility import issuer_radius
 from qisguard.outcomes.issuers import FULL, Differences, Quantiles, trimmed_mean
 from qisguard.outcomes.survival import count
+from qisguard.outcomes.survival_poison import Arm, contaminated, pooled_radius
 from tests.packets import columns
 
 Patient = tuple[int, int, int]  # arm, time, event
@@ -160,7 +161,7 @@ def test_no_issuers_below_the_guaranteed_share_reverse_the_trimmed_mean(
     now = trimmed_mean(found.value, found.weight, TRIM)
     assume(abs(now) > 1e-6)
     sign = 1.0 if now > 0 else -1.0
-    radius = issuer_radius(found, TRIM, sign)
+    radius = issuer_radius(found, TRIM, sign, -1.0)
     turned = data.draw(st.sets(st.integers(0, len(issuers) - 1), max_size=3))
     honest = [row for place, row in enumerate(issuers) if place not in turned]
     hostile = data.draw(st.lists(st.tuples(st.floats(-1, 1), SHARES), max_size=5))
@@ -190,7 +191,7 @@ def test_removing_poison_keeps_the_trimmed_mean_within_the_contamination_bounds(
 
 def test_twenty_agreeing_issuers_fall_to_the_sixth_that_turns() -> None:
     """Trimming 30 % of 20 takes away six; every honest issuer says +.1."""
-    radius = issuer_radius(said([(0.1, FULL)] * 20), TRIM, 1.0)
+    radius = issuer_radius(said([(0.1, FULL)] * 20), TRIM, 1.0, -1.0)
     assert radius.size == 7
     assert radius.found == pytest.approx(0.35)
     assert 0.30 <= radius.guaranteed <= 0.35

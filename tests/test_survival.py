@@ -4,15 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
 
+from qisguard.outcomes.intervals import effective_size, score_interval
 from qisguard.outcomes.survival import (
     Counts,
     count,
     curve,
-    effective_size,
     influence,
     leave_one_out,
     median,
-    score_interval,
     survival,
 )
 
@@ -131,7 +130,7 @@ def test_score_interval_matches_the_published_example_and_has_width_at_the_ends(
 
 
 def test_effective_size_shrinks_with_clustering_and_never_exceeds_kish() -> None:
-    weights = np.array([1.0, 1.0, 0.05, 0.05])
-    assert effective_size(0.5, 0.0, weights) == pytest.approx(2.1**2 / 2.005)
-    assert effective_size(0.5, 1e-9, weights) == pytest.approx(2.1**2 / 2.005)
-    assert effective_size(0.5, 0.25, weights) == pytest.approx(1.0)
+    kish = 2.1**2 / 2.005
+    assert effective_size(0.5, 0.0, kish) == pytest.approx(kish)
+    assert effective_size(0.5, 1e-9, kish) == pytest.approx(kish)
+    assert effective_size(0.5, 0.25, kish) == pytest.approx(1.0)

@@ -10,12 +10,12 @@ from qisguard.errors import RecordError
 from qisguard.lab.demo.cohort import REAL, load_cohort
 from qisguard.outcomes.answer import Answer, State
 from qisguard.outcomes.estimate import ISSUER_TRIMMED, POOLED, issuer_estimate, pooled_estimate
-from qisguard.outcomes.issuers import FULL, Differences, differences, trimmed_mean
+from qisguard.outcomes.issuers import FULL, trimmed_mean
 from qisguard.outcomes.packet import OutcomePacket
-from qisguard.outcomes.survival import count
+from qisguard.outcomes.survivals import Survivals, survival_curves
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
 from qisguard.outcomes.votes import Votes
-from qisguard.outcomes.weighing import survival_curves, weigh, weight_by_age, weight_by_issuer
+from qisguard.outcomes.weighing import weigh, weight_by_age, weight_by_issuer
 from qisguard.plugins import Card, Defense
 from tests.packets import ARMS, ENROLLED, TODAY, Network, columns, template
 
@@ -269,16 +269,15 @@ def test_one_issuer_has_a_bounded_influence_however_many_cases_it_invents() -> N
 
 def test_an_issuer_with_one_arm_only_says_nothing_and_an_unknown_outcome_has_no_weight() -> None:
     votes = columns([0, 0, 0, 1, 1], [900, 10, 900, 900, 10], [0, 0, 0, 0, 0], [0, 1, 2, 2, 1], 3)
-    ones = np.ones(5)
-    counts = count(votes.arm, votes.issuer, votes.value, votes.event, ones, 3, 730)
-    assert differences(counts).issuer.tolist() == [2]
-    assert differences(counts).weight.tolist() == [0.5]
+    found = Survivals.of(votes, np.ones(5), template().outcome, 730).differences()
+    assert found.issuer.tolist() == [2]
+    assert found.weight.tolist() == [0.5]
 
 
 def test_full_weight_is_reached_with_four_known_outcomes_in_each_arm() -> None:
     votes = columns([0] * 4 + [1] * 4, [900] * 8, [0] * 8)
-    counts = count(votes.arm, votes.issuer, votes.value, votes.event, np.ones(8), 1, 730)
-    assert differences(counts).weight.tolist() == [FULL]
+    tally = Survivals.of(votes, np.ones(8), template().outcome, 730)
+    assert tally.differences().weight.tolist() == [FULL]
 
 
 def test_the_trimmed_mean_equals_a_plain_one_on_equal_weights() -> None:
@@ -299,10 +298,8 @@ def test_intervals_cover_when_patients_of_one_hospital_are_alike() -> None:
         alive = rng.beta(0.75 * 19, 0.25 * 19, 20)
         dies = rng.random(400) > alive[issuer]
         votes = columns(arm.tolist(), np.where(dies, 365, 900), dies.tolist(), issuer.tolist(), 20)
-        ones = np.ones(400)
-        counts = count(votes.arm, votes.issuer, votes.value, votes.event, ones, 20, 730)
-        pooled = pooled_estimate(counts, votes, ones)
-        across = issuer_estimate(differences(counts), votes, ones, 0.3)
+        tally = Survivals.of(votes, np.ones(400), template().outcome, 730)
+        pooled, across = pooled_estimate(tally), issuer_estimate(tally, 0.3)
         hits += [
             pooled.arms[0].low <= 0.75 <= pooled.arms[0].high,
             pooled.low <= 0 <= pooled.high,
@@ -321,14 +318,16 @@ def test_the_weights_are_there_to_plot(gbsg2: Network) -> None:
     age = TODAY - ENROLLED
     assert list(weight_by_age(weighed, [age])) == pytest.approx([0.0, 1.0])
     assert list(weight_by_age(weighed, [age + 1])) == pytest.approx([1.0, 0.0])
-    (times, steps), _ = survival_curves(weighed)
-    assert steps[np.searchsorted(times, 730, side="right") - 1] == pytest.approx(0.8191, abs=1e-3)
+    curve, _ = survival_curves(weighed.votes, weighed.weights)
+    assert curve.y[np.searchsorted(curve.x, 730, side="right") - 1] == pytest.approx(
+        0.8191, abs=1e-3
+    )
 
 
 def test_issuers_that_agree_to_the_last_digit_still_have_an_interval() -> None:
-    same = Differences(
-        np.arange(6), np.array([[0.75] * 6, [0.5] * 6]), np.full(6, 0.25), np.ones(6)
-    )
-    votes = columns([0] * 8 + [1] * 8, [900] * 16, [0] * 16, issuers=6)
-    estimate = issuer_estimate(same, votes, np.ones(16), 0.3)
+    arm = [0, 0, 0, 0, 1, 1, 1, 1] * 6
+    time = [900, 900, 900, 100, 900, 900, 100, 100] * 6
+    issuer = np.repeat(np.arange(6), 8).tolist()
+    votes = columns(arm, time, [int(t == 100) for t in time], issuer, 6)
+    estimate = issuer_estimate(Survivals.of(votes, np.ones(48), template().outcome, 730), 0.3)
     assert estimate.low < 0.25 < estimate.high

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from qisguard.outcomes.survival import score_interval
+from qisguard.outcomes.intervals import score_interval
 
 
 @dataclass(frozen=True, slots=True)

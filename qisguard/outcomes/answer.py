@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qisguard.outcomes.fragility import FlipRadius
+from qisguard.outcomes.tally import Beside
 
 UNDECIDED = "undecided"
 
@@ -24,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ArmAnswer:
-    """One treatment: survival at the horizon, its interval, and the median in days if reached."""
+    """One treatment: its statistic with an interval, and the median in days or units if any."""
 
     arm: str
     cases: int | None
@@ -58,14 +59,16 @@ class Answer:
     """An answer that knows how fragile it is.
 
     Attributes:
-        decision: the code of the arm with the higher survival at the horizon, or ``undecided``.
+        decision: the code of the arm that does better, or ``undecided``.
         state: the worst of what applies; ``reasons`` has all of it, in words.
         label: always ``association``: nobody assigned these treatments at random.
-        estimand: what the estimates estimate.
+        estimand: what the estimates estimate, in words.
+        kind: of the outcome; ``unit``: of numbers, empty for shares.
         arms: the two treatments in the order of the question.
         difference: first arm less second, with its 95 % interval ``low`` to ``high``.
         method: ``pooled`` or ``issuer-trimmed``, what the decision was made by.
         method_note: why this method, and what the interval allows for.
+        beside: a second statistic that does not decide, None where one says it all.
         packets: packets received; ``cases``: cases that count; ``issuers``: issuers that count.
         effective: how many independent patients the estimates are worth.
         contamination: bounds at 5 and 10 %.
@@ -80,12 +83,15 @@ class Answer:
     state: State
     reasons: tuple[str, ...]
     estimand: str
+    kind: str
+    unit: str
     arms: tuple[ArmAnswer, ArmAnswer]
     difference: float | None
     low: float | None
     high: float | None
     method: str
     method_note: str
+    beside: Beside | None
     packets: int
     cases: int | None
     issuers: int | None

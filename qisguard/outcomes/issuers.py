@@ -1,7 +1,7 @@
 """Deciding across issuers: one difference of arms per issuer, and a trimmed mean of them.
 
-- An issuer's difference is computed from its own cases alone, so one issuer moves one number in
-  [-1, 1], whatever it invents.
+- An issuer's difference is computed from its own cases alone, so one issuer moves one number
+  within a range, whatever it invents.
 - Its weight saturates at ``FULL``: inventing more cases buys nothing. Equal weights would let an
   honest hospital with one case in an arm speak as loudly as one with fifty.
 - The trimmed mean is the mean of the quantile function between the trims (Huber 1981, section
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qisguard.outcomes.survival import Counts, Floats, survival
+from qisguard.outcomes.arrays import Floats, Ints
 
 FULL = 2.0
 """Precision at which an issuer has full weight: four known outcomes in each arm, 4·4 / (4 + 4)."""
@@ -24,25 +24,23 @@ class Differences:
 
     Attributes:
         issuer: (m,) index of the issuers that have a difference, ascending.
-        arms: (2, m) survival of each arm at the horizon.
+        arms: (2, m) the statistic of each arm.
         value: (m,) difference, first arm less second.
         weight: (m,) min(precision, FULL), positive.
     """
 
-    issuer: np.ndarray[tuple[int], np.dtype[np.int64]]
+    issuer: Ints
     arms: Floats
     value: Floats
     weight: Floats
 
-
-def differences(counts: Counts) -> Differences:
-    """Return the difference of every issuer whose arms both have known outcomes."""
-    first, second = counts.known
-    with_both = np.flatnonzero((first > 0) & (second > 0))
-    first, second = first[with_both], second[with_both]
-    arms = survival(counts.at_risk[:, with_both], counts.deaths[:, with_both])
-    precision = first * second / (first + second)  # inverse variance, up to a constant
-    return Differences(with_both, arms, arms[0] - arms[1], np.minimum(precision, FULL))
+    @classmethod
+    def of(cls, arms: Floats, known: Floats) -> "Differences":
+        """Return them from (2, g) statistics and the (2, g) weight of what they are made from."""
+        with_both = np.flatnonzero((known > 0).all(axis=0))
+        arms, (first, second) = arms[:, with_both], known[:, with_both]
+        precision = first * second / (first + second)  # inverse variance, up to a constant
+        return cls(with_both, arms, arms[0] - arms[1], np.minimum(precision, FULL))
 
 
 def kept(value: Floats, weight: Floats, trim: float) -> Floats:
@@ -77,14 +75,6 @@ def without_each(found: Differences, trim: float) -> Floats:
     return np.stack([shares @ found.arms[0], shares @ found.arms[1], shares @ found.value])
 
 
-def jackknife_variance(without: Floats) -> Floats:
-    """Return (...,): the delete-one-issuer variance from (..., m) leave-one-out values."""
-    size = without.shape[-1]
-    spread = without - without.mean(axis=-1, keepdims=True)
-    result: Floats = (spread**2).sum(axis=-1) * (size - 1) / size
-    return result
-
-
 @dataclass(frozen=True, slots=True)
 class Quantiles:
     """The quantile function of the issuers' differences, as its integral from 0."""
@@ -109,19 +99,20 @@ class Quantiles:
         result: Floats = ends - np.interp(low, self.share, self.integral)
         return result
 
-    def turned(self, hostile: Floats, trim: float) -> Floats:
+    def turned(self, hostile: Floats, trim: float, worst: float) -> Floats:
         """Return (k,): a floor under the trimmed mean when issuers turn against the first arm.
 
         ``hostile`` is the share of the weight that they have, before or after, whichever is more;
-        the worst they can say is -1. Issuers that turn or fall silent also take their own honest
-        values away, at worst the highest ones. The floor removes the top ``hostile`` of the
-        weight and adds as much at -1. No such issuers get below it: the trimmed mean rises with
-        every value, and at every level the honest rest above it is at least what the floor has.
+        ``worst`` is the least they can say. Issuers that turn or fall silent also take their own
+        honest values away, at worst the highest ones. The floor removes the top ``hostile`` of
+        the weight and adds as much at the worst. No such issuers get below it: the trimmed mean
+        rises with every value, and at every level the honest rest above it is at least what the
+        floor has.
         """
         at_worst = np.clip(hostile - trim, 0.0, 1 - 2 * trim)
         low = np.maximum(trim - hostile, 0.0)
         high = np.maximum(1 - trim - hostile, low)
-        result: Floats = (self.between(low, high) - at_worst) / (1 - 2 * trim)
+        result: Floats = (self.between(low, high) + worst * at_worst) / (1 - 2 * trim)
         return result
 
     def cleaned(self, poison: Floats, trim: float) -> tuple[Floats, Floats]:

@@ -10,15 +10,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
-NOTHING = 1e-9
-"""Weight at risk below this is the rounding error of a sum that is zero."""
+from qisguard.outcomes.arrays import NOTHING, Bools, Floats, Ints, sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +50,15 @@ def count(
     size = len(times)
     cell = arm * groups + group
     seen = np.searchsorted(times, time, side="right")  # event times at which the vote is at risk
-    ends = _sums(cell * (size + 1) + seen, weights, 2 * groups * (size + 1))
+    ends = sums(cell * (size + 1) + seen, weights, 2 * groups * (size + 1))
     at_risk = ends.reshape(2, groups, size + 1)[:, :, :0:-1].cumsum(axis=2)[:, :, ::-1]
     dies &= weights > 0
     hit = cell[dies] * size + np.searchsorted(times, time[dies])
-    deaths = _sums(hit, weights[dies], 2 * groups * size).reshape(2, groups, size)
+    deaths = sums(hit, weights[dies], 2 * groups * size).reshape(2, groups, size)
     alive = (time > horizon) | ((time == horizon) & ~event)
 
     def total(mask: Bools) -> Floats:
-        return _sums(cell, weights * mask, 2 * groups).reshape(2, groups)
+        return sums(cell, weights * mask, 2 * groups).reshape(2, groups)
 
     return Counts(
         times,
@@ -75,11 +68,6 @@ def count(
         total(alive | dies),
         total(alive),
     )
-
-
-def _sums(cell: Ints, weights: Floats, cells: int) -> Floats:
-    """Return (cells,): the weight in each cell."""
-    return np.asarray(np.bincount(cell, weights, cells), np.float64)
 
 
 def curve(at_risk: Floats, deaths: Floats) -> Floats:
@@ -129,30 +117,3 @@ def influence(counts: Counts, arm: Ints, time: Floats, event: Bools, weights: Fl
     own = np.where(dies, rate[arm, np.maximum(seen - 1, 0)], 0.0)
     result: Floats = -survival(at_risk, deaths)[arm] * weights * (own - passed[arm, seen])
     return result
-
-
-def t_quantile(freedom: int, level: float = 0.95) -> float:
-    """Return the two-sided Student quantile; few clusters make it wide, as they should."""
-    return float(stdtrit(max(freedom, 1), 0.5 + level / 2))
-
-
-def score_interval(estimate: float, size: float, quantile: float) -> tuple[float, float]:
-    """Return Wilson's interval for a share seen on ``size`` (effective) observations.
-
-    It stays inside [0, 1] and has a width at 0 and 1, where a variance estimate is zero.
-    """
-    if size <= 0:
-        return 0.0, 1.0
-    z2 = quantile**2 / size
-    centre = (estimate + z2 / 2) / (1 + z2)
-    half = quantile * np.sqrt(estimate * (1 - estimate) / size + z2 / (4 * size)) / (1 + z2)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
-
-
-def effective_size(estimate: float, variance: float, weights: Floats) -> float:
-    """Return how many independent patients would give ``variance``: at most Kish's size."""
-    squares = float((weights**2).sum())
-    kish = float(weights.sum()) ** 2 / squares if squares else 0.0
-    if variance <= 0:
-        return kish
-    return min(kish, estimate * (1 - estimate) / variance)

@@ -25,6 +25,8 @@ from qisguard.outcomes.answer import (
     LeaveOneOut,
     State,
 )
+from qisguard.outcomes.arrays import NOTHING, Floats
+from qisguard.outcomes.checks import check_votes
 from qisguard.outcomes.estimate import (
     ISSUER_TRIMMED,
     POOLED,
@@ -32,19 +34,14 @@ from qisguard.outcomes.estimate import (
     issuer_estimate,
     pooled_estimate,
 )
-from qisguard.outcomes.fragility import (
-    Arm,
-    FlipRadius,
-    contaminated,
-    issuer_radius,
-    pooled_radius,
-)
-from qisguard.outcomes.issuers import Differences, Quantiles, differences
+from qisguard.outcomes.fragility import FlipRadius, issuer_radius
+from qisguard.outcomes.issuers import Differences, Quantiles
+from qisguard.outcomes.kinds import scale, tally
 from qisguard.outcomes.packet import OutcomePacket
-from qisguard.outcomes.survival import NOTHING, Counts, Floats, count, median
+from qisguard.outcomes.tally import Scale, Tally
 from qisguard.outcomes.template import Template
 from qisguard.outcomes.votes import Votes
-from qisguard.outcomes.weighing import Weighed, survival_curves, weigh
+from qisguard.outcomes.weighing import Weighed, weigh
 from qisguard.plugins import Defense, Watches
 
 CONTAMINATION = (0.05, 0.10)
@@ -121,7 +118,7 @@ def synthesize(
     today: int,
     first_seen: Mapping[bytes, int],
 ) -> Answer:
-    """Return the answer to "which of two treatments has the higher survival at the horizon".
+    """Return the answer to "which of two treatments does better".
 
     Args:
         packets: verified packets, any order, copies allowed.
@@ -151,56 +148,64 @@ def conclude(
     """
     if len(set(arms)) != 2 or not set(arms) <= set(template.arms):
         raise RecordError(f"arms = {arms!r}, must be two of {', '.join(template.arms)}")
-    horizon = config.horizon or template.outcome.horizon
-    estimand = (
-        f"survival at {horizon} days, {arms[0]} less {arms[1]}, {template.label} ({template.id})"
-    )
-    cases = _cases(weighed.votes)
+    check_votes(weighed, template.outcome)
+    votes = weighed.votes
+    cases = _cases(votes)
     if min(cases) < config.min_cohort:
-        return _too_small(packets, config, estimand, arms, weighed.dropped)
-    votes, weights = weighed.votes, weighed.weights
-    counts = count(
-        votes.arm, votes.issuer, votes.value, votes.event, weights, len(votes.issuers), horizon
-    )
-    found = differences(counts)
-    pooled = pooled_estimate(counts, votes, weights)
+        return _too_small(packets, config, template, arms, weighed.dropped)
+    told = tally(votes, weighed.weights, template.outcome, config.horizon)
+    found = told.differences()
+    pooled = pooled_estimate(told)
     across = None
     if len(found.value) >= config.min_issuers:
-        across = issuer_estimate(found, votes, weights, config.trim_ratio)
+        across = issuer_estimate(told, config.trim_ratio)
     estimate = pooled
     if config.decide == ISSUER_TRIMMED and across:
         estimate = across
     elif config.decide == ISSUER_TRIMMED:
         few = f"only {len(found.value)} issuers have both arms, fewer than {config.min_issuers}"
         estimate = replace(pooled, note=f"{few}, so all votes are pooled; {pooled.note}")
-    flip, contamination = _fragility(estimate, counts, found, config)
+    flip, contamination = _fragility(estimate, told, found, config)
+    horizon = config.horizon or template.outcome.horizon
+    names = [votes.issuers[place] for place in estimate.issuers]
     flags = _flags(defenses, estimate, weighed, arms, horizon, found)
-    state, reasons = _state(estimate, pooled, across, flip, flags, config)
-    undecided = abs(estimate.difference) < NOTHING
+    state, reasons = _state(estimate, pooled, across, flip, flags, names, config)
+    better = estimate.difference * told.scale.sign / told.scale.span
+    undecided = abs(better) < NOTHING
     return Answer(
-        decision=UNDECIDED if undecided else arms[0 if estimate.difference > 0 else 1],
+        decision=UNDECIDED if undecided else arms[0 if better > 0 else 1],
         state=state,
         reasons=reasons,
-        estimand=estimand,
-        arms=_arms(arms, cases, estimate, weighed),
+        estimand=_estimand(template, told.scale, arms),
+        kind=votes.kind,
+        unit=told.scale.unit,
+        arms=_arms(arms, cases, estimate, told),
         difference=estimate.difference,
         low=estimate.low,
         high=estimate.high,
         method=estimate.method,
         method_note=estimate.note,
+        beside=told.beside(),
         packets=packets,
         cases=sum(cases),
-        issuers=len(estimate.issuers),
+        issuers=len(names),
         effective=sum(arm.effective for arm in estimate.arms),
         contamination=contamination,
         flip=flip,
-        leave_one_out=_left_out(estimate),
-        largest_issuer=estimate.issuers[int(np.argmax(estimate.shares))],
+        leave_one_out=_left_out(estimate, names),
+        largest_issuer=names[int(np.argmax(estimate.shares))],
         largest_share=float(estimate.shares.max()),
-        none_share=float(estimate.shares[[name == NONE for name in estimate.issuers]].sum()),
+        none_share=float(estimate.shares[[name == NONE for name in names]].sum()),
         dropped=weighed.dropped,
         flags=flags,
     )
+
+
+def _estimand(template: Template, of: Scale, arms: tuple[str, str]) -> str:
+    unit = f" in {of.unit}" if of.unit else ""
+    lower = "" if of.sign > 0 else ", lower is better"
+    who = f"{template.label} ({template.id})"
+    return f"{of.statistic}{unit}, {arms[0]} less {arms[1]}, {who}{lower}"
 
 
 def _cases(votes: Votes) -> tuple[int, int]:
@@ -211,23 +216,27 @@ def _cases(votes: Votes) -> tuple[int, int]:
 def _too_small(
     packets: int,
     config: SynthesisConfig,
-    estimand: str,
+    template: Template,
     arms: tuple[str, str],
     dropped: dict[str, int],
 ) -> Answer:
     """Return an answer that tells nothing about the few people it is about."""
+    of = scale(template.outcome, config.horizon)
     empty = [ArmAnswer(arm, None, None, None, None, None, None) for arm in arms]
     return Answer(
         decision=UNDECIDED,
         state=State.TOO_SMALL,
         reasons=(f"an arm has fewer than {config.min_cohort} cases",),
-        estimand=estimand,
+        estimand=_estimand(template, of, arms),
+        kind=template.outcome.kind,
+        unit=of.unit,
         arms=(empty[0], empty[1]),
         difference=None,
         low=None,
         high=None,
         method=config.decide,
         method_note="not computed",
+        beside=None,
         packets=packets,
         cases=None,
         issuers=None,
@@ -244,21 +253,21 @@ def _too_small(
 
 
 def _fragility(
-    estimate: Estimate, counts: Counts, found: Differences, config: SynthesisConfig
+    estimate: Estimate, told: Tally, found: Differences, config: SynthesisConfig
 ) -> tuple[FlipRadius | None, tuple[Contamination, ...]]:
     """Return the flip radius of a decision (None without one) and the contamination bounds."""
+    scale = told.scale
     sign = 1.0 if estimate.difference >= 0 else -1.0
-    decided = abs(estimate.difference) >= NOTHING
+    decided = abs(estimate.difference) >= NOTHING * scale.span
     if estimate.method == ISSUER_TRIMMED:
         trim, search = config.trim_ratio, config.fragility
         low, high = Quantiles.of(found.value, found.weight).cleaned(np.array(CONTAMINATION), trim)
         bounds = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-        flip = issuer_radius(found, trim, sign, search) if decided else None
+        flip = issuer_radius(found, trim, sign, -scale.span, search) if decided else None
     else:
-        first, second = Arm.of(counts, 0), Arm.of(counts, 1)
-        bounds = [contaminated(first, second, share) for share in CONTAMINATION]
-        better, worse = (first, second) if sign > 0 else (second, first)
-        flip = pooled_radius(better, worse, config.fragility) if decided else None
+        bounds = [told.contaminated(share) for share in CONTAMINATION]
+        better = 0 if sign * scale.sign > 0 else 1
+        flip = told.radius(better, config.fragility) if decided else None
     pairs = zip(CONTAMINATION, bounds, strict=True)
     return flip, tuple(Contamination(share, low, high) for share, (low, high) in pairs)
 
@@ -276,7 +285,7 @@ def _flags(
         weights=weighed.weights,
         arms=arms,
         horizon=horizon,
-        issuers=estimate.issuers,
+        issuers=tuple(weighed.votes.issuers[place] for place in estimate.issuers),
         without=estimate.without,
         shares=estimate.shares,
         difference=estimate.difference,
@@ -301,6 +310,7 @@ def _state(
     across: Estimate | None,
     flip: FlipRadius | None,
     flags: tuple[str, ...],
+    names: Sequence[str],
     config: SynthesisConfig,
 ) -> tuple[State, tuple[str, ...]]:
     """Return the worst state that applies, and every reason."""
@@ -313,8 +323,8 @@ def _state(
     before = len(reasons)
     if estimate.low <= 0 <= estimate.high:
         reasons.append(f"the interval {estimate.low:+.3f} to {estimate.high:+.3f} includes 0")
-    if len(estimate.issuers) > 1 and (estimate.without * estimate.difference <= 0).any():
-        name = estimate.issuers[int(np.argmin(estimate.without * estimate.difference))]
+    if len(names) > 1 and (estimate.without * estimate.difference <= 0).any():
+        name = names[int(np.argmin(estimate.without * estimate.difference))]
         reasons.append(f"without {name} the decision would be another")
     if flip and flip.guaranteed < config.flip_threshold:
         reasons.append(
@@ -328,9 +338,8 @@ def _state(
 
 
 def _arms(
-    arms: tuple[str, str], cases: tuple[int, int], estimate: Estimate, weighed: Weighed
+    arms: tuple[str, str], cases: tuple[int, int], estimate: Estimate, told: Tally
 ) -> tuple[ArmAnswer, ArmAnswer]:
-    curves = survival_curves(weighed)
     first, second = (
         ArmAnswer(
             arm=arms[place],
@@ -339,17 +348,15 @@ def _arms(
             estimate=estimate.arms[place].estimate,
             low=estimate.arms[place].low,
             high=estimate.arms[place].high,
-            median=median(*curves[place]),
+            median=told.middle(place),
         )
         for place in (0, 1)
     )
     return first, second
 
 
-def _left_out(estimate: Estimate) -> LeaveOneOut | None:
-    if len(estimate.issuers) < 2:
+def _left_out(estimate: Estimate, names: Sequence[str]) -> LeaveOneOut | None:
+    if len(names) < 2:
         return None
     most = int(np.argmax(np.abs(estimate.without - estimate.difference)))
-    return LeaveOneOut(
-        float(estimate.without.min()), float(estimate.without.max()), estimate.issuers[most]
-    )
+    return LeaveOneOut(float(estimate.without.min()), float(estimate.without.max()), names[most])

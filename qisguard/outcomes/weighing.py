@@ -1,4 +1,4 @@
-"""Weighing: which packets count and for how much, and what to plot about it."""
+"""Weighing: which packets count and for how much."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.identity.roster import Roster
+from qisguard.outcomes.arrays import NOTHING, Floats
 from qisguard.outcomes.packet import TIME_TO_EVENT, OutcomePacket
-from qisguard.outcomes.survival import NOTHING, Floats, count, curve
 from qisguard.outcomes.votes import Collected, Votes, collect
 from qisguard.plugins import Accepts, Defense, Weighs
 
@@ -53,17 +53,6 @@ def weigh_votes(collected: Collected, defenses: Sequence[Defense]) -> Weighed:
         weights = new
     counts = weights > 0
     return Weighed(votes.where(counts), weights[counts], dict(dropped))
-
-
-def survival_curves(weighed: Weighed) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-    """Return, per arm, (t,) event times and (t,) pooled survival just after each, for plots."""
-    votes = weighed.votes
-    everything = np.zeros(len(votes), np.int64)
-    counts = count(
-        votes.arm, everything, votes.value, votes.event, weighed.weights, 1, float("inf")
-    )
-    first, second = curve(counts.at_risk[:, 0], counts.deaths[:, 0])
-    return (counts.times, first), (counts.times, second)
 
 
 def weight_by_issuer(weighed: Weighed) -> dict[str, float]:

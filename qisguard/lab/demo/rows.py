@@ -11,7 +11,8 @@ from qisguard.lab.demo.results import ArmRow, Curve, Row, WeightRow
 from qisguard.lab.demo.tables import Step
 from qisguard.node.reading import Retrieved
 from qisguard.outcomes.answer import UNDECIDED, Answer, ArmAnswer
-from qisguard.outcomes.weighing import Weighed, survival_curves, weight_by_issuer
+from qisguard.outcomes.survivals import survival_curves
+from qisguard.outcomes.weighing import Weighed, weight_by_issuer
 
 NOT_FOUND = "case not found"
 """Published by a member, and held by no replica that the reader asked."""
@@ -97,7 +98,9 @@ def answer_row(
 def curve_rows(where: Where, weighed: Weighed, arms: tuple[str, str]) -> list[Curve]:
     """Return the weighted survival curve of each arm, one point for each day on which it falls."""
     rows = []
-    for arm, (times, values) in zip(arms, survival_curves(weighed), strict=True):
+    curves = survival_curves(weighed.votes, weighed.weights)
+    for arm, curve in zip(arms, curves, strict=True):
+        times, values = curve.x, curve.y
         falls = np.flatnonzero(np.diff(values, prepend=1.0) < 0)
         rows.append(
             Curve(
