@@ -246,7 +246,7 @@ def test_switching_fragility_off_changes_only_the_attack_found(gbsg2: Network) -
         assert quick.flip is not None
         assert full.flip is not None
         assert quick.flip.found is None
-        assert replace(quick, flip=full.flip) == full
+        assert replace(quick, flip=full.flip, steps=full.steps) == full
 
 
 @pytest.mark.parametrize(

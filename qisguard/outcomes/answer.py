@@ -7,6 +7,7 @@ cohort is too small nothing about it is told but that.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qisguard.outcomes.explain import Step
 from qisguard.outcomes.fragility import FlipRadius
 from qisguard.outcomes.tally import Beside
 
@@ -19,6 +20,7 @@ class State(StrEnum):
     TOO_SMALL = "too small"
     SUSPECT = "suspect"
     MIXED = "mixed"
+    DRIFT = "drift"
     FRAGILE = "fragile"
     OK = "ok"
 
@@ -77,6 +79,7 @@ class Answer:
         largest_issuer: who has most of the weight that decides; ``none_share`` is that of ``none``.
         dropped: packets that do not count, by reason.
         flags: what detectors reported.
+        steps: how it was made, from packets to this decision.
     """
 
     decision: str
@@ -104,4 +107,5 @@ class Answer:
     none_share: float | None
     dropped: dict[str, int]
     flags: tuple[str, ...]
+    steps: tuple[Step, ...]
     label: str = "association"

@@ -6,6 +6,7 @@ import numpy as np
 
 from qisguard.outcomes.arrays import Floats, Ints
 from qisguard.outcomes.intervals import (
+    clusters_worth,
     effective_size,
     jackknife_variance,
     score_interval,
@@ -16,30 +17,37 @@ from qisguard.outcomes.tally import ArmEstimate, Pooled, around
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """(3,) variances of the first arm, the second and their difference, and Student's quantile."""
+    """(3,) variances of the first arm, the second and their difference, with Student quantiles."""
 
     variances: Floats
-    quantile: float
+    quantiles: Floats
     note: str
 
 
-def spread(without: Floats, alone: Floats, votes: int) -> Spread:
+def spread(arms: Floats, without: Floats, weight: Floats, alone: Floats, votes: int) -> Spread:
     """Return the variances of two arms.
 
     Args:
-        without: (2, m) each arm without each of m issuers.
+        arms: (2,) the statistic of each arm.
+        without: (2, m) the same without each of m issuers.
+        weight: (2, m) the issuers' weights.
         alone: (2,) variances when votes are independent, for the one issuer that leaves no choice.
         votes: how many there are.
     """
     size = without.shape[1]
-    if size > 1:
-        variances = jackknife_variance(np.stack([*without, without[0] - without[1]]))
-        note = f"interval from leaving out each of {size} issuers"
-        return Spread(variances, t_quantile(size - 1), note)
+    if size == 1:
+        return Spread(
+            np.array([*alone, alone.sum()]),
+            np.full(3, t_quantile(votes - 1)),
+            "one issuer only: the interval takes patients as independent, which is optimistic",
+        )
+    whole, rest = np.array([*arms, arms[0] - arms[1]]), [*without, without[0] - without[1]]
+    first, second = weight / weight.sum(axis=1, keepdims=True) ** 2
+    parts = np.stack([first, second, first + second])
     return Spread(
-        np.array([*alone, alone.sum()]),
-        t_quantile(votes - 1),
-        "one issuer only: the interval takes patients as independent, which is optimistic",
+        jackknife_variance(np.stack(rest), whole),
+        np.array([t_quantile(float(worth) - 1) for worth in clusters_worth(parts)]),
+        f"interval from leaving out each of {size} issuers",
     )
 
 
@@ -52,10 +60,12 @@ def share_arm(estimate: float, variance: float, quantile: float, kish: float) ->
 def pooled_shares(arms: Floats, without: Floats, found: Spread, kish: Floats) -> Pooled:
     """Return two arms whose statistic is a share in [0, 1]; ``kish`` (2,) bounds their sizes."""
     first, second = (
-        share_arm(float(arms[place]), float(found.variances[place]), found.quantile, float(size))
-        for place, size in enumerate(kish)
+        share_arm(
+            *(float(column[place]) for column in (arms, found.variances, found.quantiles, kish))
+        )
+        for place in (0, 1)
     )
-    low, high = around(first, second, float(found.variances[2]), found.quantile, 1.0)
+    low, high = around(first, second, float(found.variances[2]), float(found.quantiles[2]), 1.0)
     return Pooled((first, second), low, high, without, found.note)
 
 

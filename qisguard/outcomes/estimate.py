@@ -64,7 +64,7 @@ def issuer_estimate(tally: Tally, trim: float) -> Estimate:
     size = len(found.value)
     arms = found.arms @ kept(found.value, found.weight, trim)
     without = without_each(found, trim)
-    variances = jackknife_variance(without)
+    variances = jackknife_variance(without, np.array([*arms, arms[0] - arms[1]]))
     quantile = t_quantile(int(size * (1 - 2 * trim)) - 1)
     first, second = (
         tally.arm(place, float(arms[place]), float(variances[place]), quantile) for place in (0, 1)

@@ -97,17 +97,23 @@ class Medians:
             [arm.below(middle) for arm, middle in zip(self.arms, medians, strict=True)]
         )
         shares = _without(below, self.weight, present)
-        found = spread(shares, 0.25 / self.kish, sum(len(arm.value) for arm in self.arms))
+        half = below.sum(axis=1) / self.weight.sum(axis=1)
+        found = spread(half, shares, self.weight[:, present], 0.25 / self.kish, self.votes)
         first, second = (self._woodruff(place, medians[place], found) for place in (0, 1))
         low, high = _apart(first, second, _correlation(found.variances))
         without = np.stack([arm.medians_without() for arm in self.grouped])[:, present]
         return Pooled((first, second), low, high, without, found.note)
 
+    @property
+    def votes(self) -> int:
+        """Return how many votes there are."""
+        return sum(len(arm.value) for arm in self.arms)
+
     def _woodruff(self, place: int, estimate: float, found: Spread) -> ArmEstimate:
         """Return the median with the values at the ends of the interval of a share of 1/2."""
         arm, kish = self.arms[place], float(self.kish[place])
         effective = effective_size(0.5, float(found.variances[place]), kish)
-        low, high = score_interval(0.5, effective, found.quantile)
+        low, high = score_interval(0.5, effective, float(found.quantiles[place]))
         return ArmEstimate(
             estimate,
             float(arm.lower(np.array([low * arm.total]))[0]),
@@ -152,14 +158,16 @@ class Medians:
         first, second = (float(mean) for mean in self.sum.sum(axis=1) / total)
         present = self.weight.sum(axis=0) > 0
         without = _without(self.sum, self.weight, present)
-        found = spread(
-            without, self.square / total / self.kish, sum(len(arm.value) for arm in self.arms)
-        )
+        means = np.array([first, second])
+        alone = self.square / total / self.kish
+        found = spread(means, without, self.weight[:, present], alone, self.votes)
         one, two = (
-            self.arm(place, mean, float(found.variances[place]), found.quantile)
+            self.arm(place, mean, float(found.variances[place]), float(found.quantiles[place]))
             for place, mean in enumerate((first, second))
         )
-        low, high = around(one, two, float(found.variances[2]), found.quantile, self.scale.span)
+        low, high = around(
+            one, two, float(found.variances[2]), float(found.quantiles[2]), self.scale.span
+        )
         return Beside(
             "mean, pooled", (first, second), first - second, low, high, self._mean_radius()
         )

@@ -73,7 +73,8 @@ class Shares:
         without = _ratio(self.yes.sum(axis=1, keepdims=True) - yes, total - weight)
         arms = self.arms
         alone = arms * (1 - arms) * self.squares.sum(axis=1) / total[:, 0] ** 2
-        return pooled_shares(arms, without, spread(without, alone, self.votes), self.kish)
+        found = spread(arms, without, weight, alone, self.votes)
+        return pooled_shares(arms, without, found, self.kish)
 
     def arm(self, place: int, estimate: float, variance: float, quantile: float) -> ArmEstimate:
         """Return a share with Wilson's interval on the size that its variance is worth."""

@@ -65,7 +65,8 @@ class Survivals:
             parts = influence(counts, votes.arm, votes.value, votes.event, self.weights) ** 2
             alone = np.asarray(np.bincount(votes.arm, parts, 2), np.float64)
         kish = kish_sizes(votes.arm, self.weights)
-        return pooled_shares(arms, without, spread(without, alone, len(votes)), kish)
+        found = spread(arms, without, counts.weight[:, present], alone, len(votes))
+        return pooled_shares(arms, without, found, kish)
 
     def arm(self, place: int, estimate: float, variance: float, quantile: float) -> ArmEstimate:
         """Return survival with Wilson's interval on the size that its variance is worth."""

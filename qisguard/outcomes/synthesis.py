@@ -34,10 +34,13 @@ from qisguard.outcomes.estimate import (
     issuer_estimate,
     pooled_estimate,
 )
+from qisguard.outcomes.explain import Step, trim_step
+from qisguard.outcomes.explain import told as told_steps
 from qisguard.outcomes.fragility import FlipRadius, issuer_radius
 from qisguard.outcomes.issuers import Differences, Quantiles
 from qisguard.outcomes.kinds import scale, tally
 from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.states import Found, judge
 from qisguard.outcomes.tally import Scale, Tally
 from qisguard.outcomes.template import Template
 from qisguard.outcomes.votes import Votes
@@ -169,7 +172,18 @@ def conclude(
     horizon = config.horizon or template.outcome.horizon
     names = [votes.issuers[place] for place in estimate.issuers]
     flags = _flags(defenses, estimate, weighed, arms, horizon, found)
-    state, reasons = _state(estimate, pooled, across, flip, flags, names, config)
+    judged = Found(
+        estimate,
+        pooled,
+        across,
+        flip,
+        flags,
+        told.weight,
+        votes.issuers,
+        arms,
+        config.flip_threshold,
+    )
+    state, reasons = judge(judged)
     better = estimate.difference * told.scale.sign / told.scale.span
     undecided = abs(better) < NOTHING
     return Answer(
@@ -197,8 +211,50 @@ def conclude(
         largest_share=float(estimate.shares.max()),
         none_share=float(estimate.shares[[name == NONE for name in names]].sum()),
         dropped=weighed.dropped,
-        flags=flags,
+        flags=tuple(f"{name}: {reason}" for name, reason in flags),
+        steps=_steps(weighed, found, judged, contamination, config),
     )
+
+
+def _steps(
+    weighed: Weighed,
+    found: Differences,
+    judged: Found,
+    contamination: tuple[Contamination, ...],
+    config: SynthesisConfig,
+) -> tuple[Step, ...]:
+    """Return what was done, in order; the numbers are those that the answer is made of."""
+    votes, estimate, pooled = weighed.votes, judged.estimate, judged.pooled
+    steps = [*weighed.steps]
+    present, both = len(pooled.issuers), len(found.value)
+    steps.append(Step("per issuer", "issuers", present, both, "those with both arms"))
+    if estimate.method == ISSUER_TRIMMED:
+        counts = np.bincount(votes.issuer, minlength=len(votes.issuers))
+        steps.append(
+            trim_step(
+                found,
+                config.trim_ratio,
+                counts,
+                votes.issuers,
+                pooled.difference,
+                estimate.difference,
+            )
+        )
+    else:
+        steps.append(Step("pooled", "difference", None, pooled.difference, estimate.note))
+    effective = sum(arm.effective for arm in estimate.arms)
+    why = f"95 % interval {estimate.low:+.4g} to {estimate.high:+.4g}; {estimate.note}"
+    steps.append(Step("interval", "independent cases", len(votes), effective, why))
+    for bound in contamination:
+        nearest = bound.low if estimate.difference > 0 else bound.high
+        why = f"if {bound.share:.0%} of the data is poison: {bound.low:+.4g} to {bound.high:+.4g}"
+        steps.append(Step("bounds", "difference", estimate.difference, nearest, why))
+    if flip := judged.flip:
+        steps.append(
+            Step("flip radius", "share of poison", flip.guaranteed, flip.found, flip.attack)
+        )
+    steps += [Step(name, "flag", None, None, reason) for name, reason in judged.flags]
+    return told_steps(steps, config.min_cohort)
 
 
 def _estimand(template: Template, of: Scale, arms: tuple[str, str]) -> str:
@@ -249,6 +305,7 @@ def _too_small(
         none_share=None,
         dropped=dropped,
         flags=(),
+        steps=(),
     )
 
 
@@ -279,7 +336,7 @@ def _flags(
     arms: tuple[str, str],
     horizon: int,
     found: Differences,
-) -> tuple[str, ...]:
+) -> list[tuple[str, str]]:
     evidence = Evidence(
         votes=weighed.votes,
         weights=weighed.weights,
@@ -297,44 +354,11 @@ def _flags(
             for place, value in zip(found.issuer, found.value, strict=True)
         },
     )
-    return tuple(
-        f"{defense.card.id}: {flag.reason}"
+    return [
+        (defense.card.id, flag.reason)
         for defense in defenses
         if isinstance(defense, Watches) and (flag := defense.watch(evidence))
-    )
-
-
-def _state(
-    estimate: Estimate,
-    pooled: Estimate,
-    across: Estimate | None,
-    flip: FlipRadius | None,
-    flags: tuple[str, ...],
-    names: Sequence[str],
-    config: SynthesisConfig,
-) -> tuple[State, tuple[str, ...]]:
-    """Return the worst state that applies, and every reason."""
-    reasons = list(flags)
-    mixed = across is not None and pooled.difference * across.difference < 0
-    if across is not None and mixed:
-        reasons.append(
-            f"pooled votes say {pooled.difference:+.3f}, issuers say {across.difference:+.3f}"
-        )
-    before = len(reasons)
-    if estimate.low <= 0 <= estimate.high:
-        reasons.append(f"the interval {estimate.low:+.3f} to {estimate.high:+.3f} includes 0")
-    if len(names) > 1 and (estimate.without * estimate.difference <= 0).any():
-        name = names[int(np.argmin(estimate.without * estimate.difference))]
-        reasons.append(f"without {name} the decision would be another")
-    if flip and flip.guaranteed < config.flip_threshold:
-        reasons.append(
-            f"safe only below {flip.guaranteed:.1%} of poison, under {config.flip_threshold:.0%}"
-        )
-    if flags:
-        return State.SUSPECT, tuple(reasons)
-    if mixed:
-        return State.MIXED, tuple(reasons)
-    return (State.FRAGILE if len(reasons) > before else State.OK), tuple(reasons)
+    ]
 
 
 def _arms(

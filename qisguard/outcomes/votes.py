@@ -76,10 +76,15 @@ class Votes:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The votes, and how many packets are not among them, by reason."""
+    """The votes, and how many packets are not among them, by reason and issuer."""
 
     votes: Votes
-    dropped: dict[str, int]
+    lost: dict[str, dict[str, int]]
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Return how many packets are not among the votes, by reason."""
+        return {reason: sum(issuers.values()) for reason, issuers in self.lost.items()}
 
 
 def collect(
@@ -102,7 +107,12 @@ def collect(
         accepts: checks on each packet, in order; the first refusal wins and is counted.
         kind: the kind of outcome that is asked for.
     """
-    dropped: Counter[str] = Counter()
+    lost: dict[str, Counter[str]] = {}
+
+    def drop(reason: str, packet: OutcomePacket) -> None:
+        issuer = roster.by_author.get(packet.author)
+        lost.setdefault(reason, Counter())[issuer.name if issuer else NONE] += 1
+
     versions: dict[tuple[bytes, bytes, int, bytes], OutcomePacket] = {}
     known: dict[bytes, int] = {}
     for packet in packets:
@@ -113,7 +123,7 @@ def collect(
             known[packet.author] = min(seen, known.get(packet.author, today))
         other = versions.get(name)
         if other is not None:
-            dropped["copy"] += 1  # one body fetched twice, or signed twice, is one packet
+            drop("copy", packet)  # one body fetched twice, or signed twice, is one packet
         if other is None or packet.data < other.data:
             versions[name] = packet
 
@@ -124,19 +134,20 @@ def collect(
         held = latest.get(name[:2])
         reason = _refusal(packet, held, roster, today, accepts)
         if reason:
-            dropped[reason] += 1
+            drop(reason, packet)
             continue
         if held is None or packet.body.seq > held.body.seq:
             latest[name[:2]] = packet
         else:  # the same number on another body; the first in byte order stays the current one
-            dropped["equivocation"] += 1
+            drop("equivocation", packet)
             continue
         reason = _silence(packet, arms, today, kind)
         if reason:
-            dropped[reason] += 1
+            drop(reason, packet)
         else:
             rows.append(packet)
-    return Collected(_columns(kind, rows, latest, roster, arms, today, known), dict(dropped))
+    votes = _columns(kind, rows, latest, roster, arms, today, known)
+    return Collected(votes, {reason: dict(issuers) for reason, issuers in lost.items()})
 
 
 def _refusal(

@@ -8,6 +8,7 @@ import numpy as np
 
 from qisguard.identity.roster import Roster
 from qisguard.outcomes.arrays import NOTHING, Floats
+from qisguard.outcomes.explain import Step, dropped_steps, weight_step
 from qisguard.outcomes.packet import TIME_TO_EVENT, OutcomePacket
 from qisguard.outcomes.votes import Collected, Votes, collect
 from qisguard.plugins import Accepts, Defense, Weighs
@@ -15,11 +16,12 @@ from qisguard.plugins import Accepts, Defense, Weighs
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """The votes that count, their (n,) positive weights, and what was dropped by reason."""
+    """The votes that count, their (n,) positive weights, what was dropped by reason, and how."""
 
     votes: Votes
     weights: Floats
     dropped: dict[str, int]
+    steps: tuple[Step, ...] = ()
 
 
 def weigh(
@@ -40,6 +42,7 @@ def weigh(
 def weigh_votes(collected: Collected, defenses: Sequence[Defense]) -> Weighed:
     """Return the votes that count, after every ``Weighs`` of ``defenses``; columns throughout."""
     votes, dropped = collected.votes, Counter(collected.dropped)
+    steps = [*dropped_steps(len(votes) + dropped.total(), collected.lost)]
     weights = np.ones(len(votes))
     for defense in defenses:
         if not isinstance(defense, Weighs):
@@ -50,9 +53,11 @@ def weigh_votes(collected: Collected, defenses: Sequence[Defense]) -> Weighed:
         lost = int(((weights > 0) & (new <= 0)).sum())
         if lost:
             dropped[f"no weight: {defense.card.id}"] += lost
+        card = defense.card
+        steps.append(weight_step(card.id, card.summary, weights, new, votes.issuer, votes.issuers))
         weights = new
     counts = weights > 0
-    return Weighed(votes.where(counts), weights[counts], dict(dropped))
+    return Weighed(votes.where(counts), weights[counts], dict(dropped), tuple(steps))
 
 
 def weight_by_issuer(weighed: Weighed) -> dict[str, float]:
