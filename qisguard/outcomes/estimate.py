@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.outcomes.arrays import Floats
-from qisguard.outcomes.intervals import jackknife_variance, t_quantile
+from qisguard.outcomes.intervals import clusters_worth, jackknife_variance, t_quantile
 from qisguard.outcomes.issuers import kept, without_each
 from qisguard.outcomes.tally import ArmEstimate, Tally, around
 
@@ -58,14 +58,14 @@ def issuer_estimate(tally: Tally, trim: float) -> Estimate:
     """Return the trimmed mean across issuers; the arms are means over the same issuers.
 
     The interval is the jackknife's, with the Student quantile of the issuers that are not trimmed
-    (Tukey and McLaughlin 1963).
+    (Tukey and McLaughlin 1963), counted by what their weights are worth.
     """
     found, scale = tally.differences(), tally.scale
     size = len(found.value)
     arms = found.arms @ kept(found.value, found.weight, trim)
     without = without_each(found, trim)
     variances = jackknife_variance(without, np.array([*arms, arms[0] - arms[1]]))
-    quantile = t_quantile(int(size * (1 - 2 * trim)) - 1)
+    quantile = t_quantile(float(clusters_worth(found.weight)) * (1 - 2 * trim) - 1)
     first, second = (
         tally.arm(place, float(arms[place]), float(variances[place]), quantile) for place in (0, 1)
     )

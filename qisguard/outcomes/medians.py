@@ -148,9 +148,10 @@ class Medians:
             allowed = -self.scale.high, -self.scale.low
         return median_radius(first, second, allowed, search)
 
-    def middle(self, place: int) -> float | None:
-        """Return the pooled median of an arm."""
-        return self.arms[place].median()
+    def middles(self) -> tuple[float | None, float | None]:
+        """Return the pooled median of each arm."""
+        first, second = (arm.median() for arm in self.arms)
+        return first, second
 
     def beside(self) -> Beside | None:
         """Return the pooled means, and how little poison would turn them."""

@@ -95,9 +95,9 @@ class Shares:
         first, second = (Share(float(good[p]), float(weight[p])) for p in (better, 1 - better))
         return share_radius(first, second, search)
 
-    def middle(self, place: int) -> float | None:
-        """Return None: a share has no median."""
-        return None
+    def middles(self) -> tuple[float | None, float | None]:
+        """Return nothing: a share has no median."""
+        return None, None
 
     def beside(self) -> Beside | None:
         """Return None: the share says it all."""

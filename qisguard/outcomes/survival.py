@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qisguard.outcomes.arrays import NOTHING, Bools, Floats, Ints, sums
+from qisguard.outcomes.arrays import NOTHING, Bools, Floats, Ints, distinct, places, sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +46,25 @@ def count(
 ) -> Counts:
     """Return the counts of n votes; every argument but the last two is (n,)."""
     dies = event & (time <= horizon)
-    times = np.unique(time[dies & (weights > 0)])
+    dies &= weights > 0
+    times = distinct(time[dies])
     size = len(times)
     cell = arm * groups + group
-    seen = np.searchsorted(times, time, side="right")  # event times at which the vote is at risk
+    seen = places(times, time)  # event times at which the vote is at risk
     ends = sums(cell * (size + 1) + seen, weights, 2 * groups * (size + 1))
     at_risk = ends.reshape(2, groups, size + 1)[:, :, :0:-1].cumsum(axis=2)[:, :, ::-1]
-    dies &= weights > 0
-    hit = cell[dies] * size + np.searchsorted(times, time[dies])
+    hit = cell[dies] * size + seen[dies] - 1
     deaths = sums(hit, weights[dies], 2 * groups * size).reshape(2, groups, size)
     alive = (time > horizon) | ((time == horizon) & ~event)
 
     def total(mask: Bools) -> Floats:
-        return sums(cell, weights * mask, 2 * groups).reshape(2, groups)
+        return sums(cell[mask], weights[mask], 2 * groups).reshape(2, groups)
 
     return Counts(
         times,
         at_risk,
         deaths,
-        total(np.ones(len(time), bool)),
+        sums(cell, weights, 2 * groups).reshape(2, groups),
         total(alive | dies),
         total(alive),
     )

@@ -25,12 +25,16 @@ from qisguard.outcomes.votes import Votes
 
 @dataclass(frozen=True, slots=True)
 class Survivals:
-    """Counts up to the horizon, per arm and issuer, and the votes that they were made from."""
+    """Counts up to the horizon, per arm and issuer, the votes that they are made from, and sizes.
+
+    ``kish`` (2,) are effective sizes by weight alone.
+    """
 
     scale: Scale
     counts: Counts
     votes: Votes
     weights: Floats
+    kish: Floats
 
     @staticmethod
     def scale_for(rule: OutcomeRule, horizon: int) -> Scale:
@@ -43,7 +47,9 @@ class Survivals:
         counts = count(
             votes.arm, votes.issuer, votes.value, votes.event, weights, len(votes.issuers), horizon
         )
-        return cls(cls.scale_for(rule, horizon), counts, votes, weights)
+        return cls(
+            cls.scale_for(rule, horizon), counts, votes, weights, kish_sizes(votes.arm, weights)
+        )
 
     @property
     def weight(self) -> Floats:
@@ -64,14 +70,12 @@ class Survivals:
         if len(present) == 1:
             parts = influence(counts, votes.arm, votes.value, votes.event, self.weights) ** 2
             alone = np.asarray(np.bincount(votes.arm, parts, 2), np.float64)
-        kish = kish_sizes(votes.arm, self.weights)
         found = spread(arms, without, counts.weight[:, present], alone, len(votes))
-        return pooled_shares(arms, without, found, kish)
+        return pooled_shares(arms, without, found, self.kish)
 
     def arm(self, place: int, estimate: float, variance: float, quantile: float) -> ArmEstimate:
         """Return survival with Wilson's interval on the size that its variance is worth."""
-        kish = kish_sizes(self.votes.arm, self.weights)
-        return share_arm(estimate, variance, quantile, float(kish[place]))
+        return share_arm(estimate, variance, quantile, float(self.kish[place]))
 
     def contaminated(self, poison: float) -> tuple[float, float]:
         """Return bounds of the difference without this share of each arm's weight."""
@@ -81,10 +85,10 @@ class Survivals:
         """Return how little weight turns pooled Kaplan-Meier."""
         return pooled_radius(Arm.of(self.counts, better), Arm.of(self.counts, 1 - better), search)
 
-    def middle(self, place: int) -> float | None:
-        """Return the median of an arm in days, None while more than half survive."""
-        one = self.curves()[place]
-        return median(one.x, one.y)
+    def middles(self) -> tuple[float | None, float | None]:
+        """Return the median of each arm in days, None while more than half survive."""
+        first, second = (median(curve.x, curve.y) for curve in self.curves())
+        return first, second
 
     def beside(self) -> Beside | None:
         """Return None: the medians are told with the arms."""

@@ -25,7 +25,7 @@ from qisguard.outcomes.answer import (
     LeaveOneOut,
     State,
 )
-from qisguard.outcomes.arrays import NOTHING, Floats
+from qisguard.outcomes.arrays import NOTHING, Floats, distinct
 from qisguard.outcomes.checks import check_votes
 from qisguard.outcomes.estimate import (
     ISSUER_TRIMMED,
@@ -265,7 +265,7 @@ def _estimand(template: Template, of: Scale, arms: tuple[str, str]) -> str:
 
 
 def _cases(votes: Votes) -> tuple[int, int]:
-    first, second = (len(np.unique(votes.case[votes.arm == arm])) for arm in (0, 1))
+    first, second = (len(distinct(votes.case[votes.arm == arm])) for arm in (0, 1))
     return first, second
 
 
@@ -364,6 +364,7 @@ def _flags(
 def _arms(
     arms: tuple[str, str], cases: tuple[int, int], estimate: Estimate, told: Tally
 ) -> tuple[ArmAnswer, ArmAnswer]:
+    middles = told.middles()
     first, second = (
         ArmAnswer(
             arm=arms[place],
@@ -372,7 +373,7 @@ def _arms(
             estimate=estimate.arms[place].estimate,
             low=estimate.arms[place].low,
             high=estimate.arms[place].high,
-            median=told.middle(place),
+            median=middles[place],
         )
         for place in (0, 1)
     )

@@ -113,8 +113,8 @@ class Tally(Protocol):
     def radius(self, better: int, search: bool) -> FlipRadius:
         """Return how little weight turns the pooled decision against the better arm."""
 
-    def middle(self, place: int) -> float | None:
-        """Return the median of an arm, in the unit of the outcome; None where there is none."""
+    def middles(self) -> tuple[float | None, float | None]:
+        """Return the median of each arm in the unit of the outcome, None where there is none."""
 
     def beside(self) -> Beside | None:
         """Return what else is worth showing."""

@@ -27,6 +27,12 @@ def _campaign(seed: int, tell: Tell) -> Sequence[Row]:
     return measure(seed, tell)
 
 
+def _synthesis(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.bench.synthesis import measure
+
+    return measure(seed, tell)
+
+
 BENCHES = {
     "campaign": Bench(
         "Campaigns: two processes beside one, what the ledger costs, a cluster beside processes",
@@ -35,6 +41,10 @@ BENCHES = {
     "model": Bench(
         "The array engine: speed, memory, and the figure of S/Kademlia against published numbers",
         _model,
+    ),
+    "synthesis": Bench(
+        "Answers: a million votes of each kind, beside the naive mean and NumPy's floor",
+        _synthesis,
     ),
 }
 
