@@ -228,6 +228,9 @@ def test_the_commands_print_json_and_exit_as_the_report_says(town: Town) -> None
     assert (few.exit_code, few.stdout[:9]) == (3, "too small")
     words = invoke("query", "--template", "breast-cancer", "grade=II", "--node", node)
     assert all(word in words.stdout for word in ("decision", "flip radius", "300 of 30"))
+    steps = invoke("query", "--template", "breast-cancer", "grade=II", "--node", node, "--explain")
+    assert steps.stdout.startswith(words.stdout)
+    assert "per issuer" in steps.stdout[len(words.stdout) :]
     file, author = str(EXAMPLES / "invented-5.csv"), str(town.author(5))
     sent = invoke(
         "publish", file, "--template", "breast-cancer", "--author", author, "--node", node, "--json"

@@ -26,6 +26,7 @@ Arms = Annotated[str, typer.Option(metavar="A,B", help="Two treatments; the temp
 Horizon = Annotated[
     int | None, typer.Option(metavar="DAYS", help="When survival is compared; the template's.")
 ]
+Explain = Annotated[bool, typer.Option("--explain", help="Show each step to the answer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -36,6 +37,7 @@ def query(
     net: Net = None,
     arms: Arms = "",
     horizon: Horizon = None,
+    explain: Explain = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two treatments among similar cases, by the roster and the defences of a node.
@@ -59,6 +61,10 @@ def query(
         echo_json(reply.as_json())
     else:
         typer.echo(_as_text(reply))
+        if explain and reply.end is Exit.CLEAN:
+            from qisguard.cli.explaining import explained
+
+            typer.echo("\n" + explained(reply.answer.steps))
     raise typer.Exit(reply.end)
 
 

@@ -76,12 +76,12 @@ def trim_step(
     across: float,
 ) -> Step:
     """Return what trimming did to the difference, and whose word it left out; ``votes``: (g,)."""
-    share = kept(found.value, found.weight, trim)
-    own = found.weight / found.weight.sum()
+    middle = found.value[kept(found.value, found.weight, trim) > NOTHING]
+    outside = (found.value < middle.min()) | (found.value > middle.max())
     losses = [
         Loss(issuers[place], int(votes[place]), float(found.weight[row]))
         for row, place in enumerate(found.issuer)
-        if share[row] < NOTHING < own[row]
+        if outside[row]
     ]
     why = "one difference an issuer, weight capped, the mean of the middle ones"
     return Step("across issuers", "difference", pooled, across, why, tuple(losses))

@@ -22,14 +22,12 @@ class Shares:
         scale: the share, 0 to 1.
         weight: (2, g) all the weight.
         yes: (2, g) the weight in which it happened.
-        squares: (2, g) squared weight; ``votes``: how many votes there are.
-        kish: (2,) effective sizes by weight alone.
+        kish: (2,) effective sizes by weight alone; ``votes``: how many there are.
     """
 
     scale: Scale
     weight: Floats
     yes: Floats
-    squares: Floats
     kish: Floats
     votes: int
 
@@ -43,15 +41,14 @@ class Shares:
         """Return the sums of n votes."""
         groups = len(votes.issuers)
         cell = votes.arm * groups + votes.issuer
-        weight, yes, squares = (
+        weight, yes = (
             sums(cell, part, 2 * groups).reshape(2, groups)
-            for part in (weights, weights * votes.value, weights**2)
+            for part in (weights, weights * votes.value)
         )
         return cls(
             cls.scale_for(rule, horizon),
             weight,
             np.minimum(yes, weight),
-            squares,
             kish_sizes(votes.arm, weights),
             len(votes),
         )
@@ -72,7 +69,7 @@ class Shares:
         total = self.weight.sum(axis=1, keepdims=True)
         without = _ratio(self.yes.sum(axis=1, keepdims=True) - yes, total - weight)
         arms = self.arms
-        alone = arms * (1 - arms) * self.squares.sum(axis=1) / total[:, 0] ** 2
+        alone = arms * (1 - arms) / self.kish
         found = spread(arms, without, weight, alone, self.votes)
         return pooled_shares(arms, without, found, self.kish)
 

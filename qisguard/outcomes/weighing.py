@@ -57,7 +57,9 @@ def weigh_votes(collected: Collected, defenses: Sequence[Defense]) -> Weighed:
         steps.append(weight_step(card.id, card.summary, weights, new, votes.issuer, votes.issuers))
         weights = new
     counts = weights > 0
-    return Weighed(votes.where(counts), weights[counts], dict(dropped), tuple(steps))
+    if not counts.all():
+        votes, weights = votes.where(counts), weights[counts]
+    return Weighed(votes, weights, dict(dropped), tuple(steps))
 
 
 def weight_by_issuer(weighed: Weighed) -> dict[str, float]:

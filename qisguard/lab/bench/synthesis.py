@@ -173,7 +173,7 @@ def _sizes(kind: str, seed: int) -> list[Row]:
     seconds = []
     for size in SIZES:
         votes = draw_votes(kind, size, seed)
-        repeats = REPEATS if size <= SIZE else 1
+        repeats = REPEATS if size <= SIZE else 3
         spent = [_spent(lambda: _answer(votes, POOLED)) for _ in range(repeats)]  # noqa: B023
         seconds.append(median(spent))
     slope = float(np.polyfit(np.log10(SIZES), np.log10(seconds), 1)[0])
