@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from lifelines import KaplanMeierFitter
 
+from qisguard.lab.demo.cohort import REAL, load_cohort
 from qisguard.outcomes.answer import Answer, State
-from qisguard.outcomes.estimate import ISSUER_TRIMMED, POOLED
+from qisguard.outcomes.estimate import ISSUER_TRIMMED, POOLED, issuer_estimate, pooled_estimate
 from qisguard.outcomes.fragility import FlipRadius
 from qisguard.outcomes.kinds import tally
 from qisguard.outcomes.packet import BINARY, NUMERIC, TIME_TO_EVENT
@@ -258,3 +260,62 @@ def test_the_mean_is_shown_beside_the_median_with_a_smaller_radius() -> None:
     ]
     assert answer.beside.guaranteed is not None
     assert answer.beside.guaranteed < answer.flip.guaranteed
+
+
+# --- facts of the design -------------------------------------------------------------------------
+def test_shares_of_equal_arms_have_the_closed_forms_of_contaminated_proportions() -> None:
+    """Symmetric about 1/2 the joint optimum is the even one: D / (1 + D) added, exactly."""
+    cases = [(0, 1.0, 1)] * 60 + [(0, 0.0, 1)] * 40 + [(1, 1.0, 1)] * 40 + [(1, 0.0, 1)] * 60
+    radius = flip(BINARY, cases, 0)
+    lead = 0.2
+    assert radius.guaranteed == pytest.approx(lead / (1 + lead), rel=1e-12)
+    assert radius.size == 41
+    arm, value, event = zip(*cases, strict=True)
+    told = tally(columns(arm, value, event, kind=BINARY), np.ones(200), RULES[BINARY])
+    assert told.contaminated(lead)[0] == pytest.approx(0.0, abs=1e-12)  # D inside, evenly
+    assert told.contaminated(lead - 1e-6)[0] > 0
+
+
+def test_an_attacker_who_chooses_the_arm_needs_less_than_an_even_share() -> None:
+    cases = [(0, 1.0, 1)] * 90 + [(0, 0.0, 1)] * 10 + [(1, 1.0, 1)] * 70 + [(1, 0.0, 1)] * 30
+    radius = flip(BINARY, cases, 0)
+    lead = 0.2
+    assert radius.guaranteed < lead / (1 + lead)
+    assert radius.inside < lead
+    assert radius.attack == "the worst outcome in the better arm"
+
+
+def test_gbsg2_grade_ii_at_two_and_five_years_equals_lifelines() -> None:
+    patients = list(load_cohort(REAL).with_grade("II"))
+    rule = replace(RULES[TIME_TO_EVENT], high=1e4)
+    votes = columns(
+        [int(p.arm != "hormone") for p in patients],
+        [p.time for p in patients],
+        [p.event for p in patients],
+    )
+    for horizon, expected in ((730, (0.8191, 0.7227)), (1825, (0.5637, 0.4096))):
+        first, second = tally(votes, np.ones(len(votes)), rule, horizon).pooled().arms
+        for arm, found in ((0, first), (1, second)):
+            mine = votes.arm == arm
+            fitted = KaplanMeierFitter().fit(votes.value[mine], votes.event[mine])
+            assert found.estimate == pytest.approx(float(fitted.predict(horizon)))
+        assert (first.estimate, second.estimate) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", [BINARY, NUMERIC])
+def test_intervals_hold_the_truth_though_an_issuers_cases_are_alike(kind: str) -> None:
+    """ICC .05, 20 issuers; the benchmark has the long form, with cases as independent beside it."""
+    rng = np.random.default_rng(1)
+    hits = np.zeros(2)
+    for _ in range(150):
+        issuer, arm = rng.integers(0, 20, 400), rng.integers(0, 2, 400)
+        if kind == BINARY:
+            value = (rng.random(400) < rng.beta(0.75 * 19, 0.25 * 19, 20)[issuer]).astype(float)
+        else:
+            effect = rng.normal(0, 0.05**0.5, 20)[issuer]
+            value = np.clip(3 + effect + rng.normal(0, 0.95**0.5, 400), 0, 6)
+        votes = columns(arm.tolist(), value, [1] * 400, issuer.tolist(), 20, kind)
+        told = tally(votes, np.ones(400), RULES[kind])
+        for place, found in enumerate((pooled_estimate(told), issuer_estimate(told, 0.3))):
+            hits[place] += found.low <= 0 <= found.high
+    assert (hits >= 0.90 * 150).all()
