@@ -7,11 +7,13 @@ first arm. Issuers differ by a normal effect for each arm, correlated .5 between
 the intra-cluster correlation (ICC) is the share of one patient's variance; shares and survival
 follow it through a beta distribution with the same ICC. Prints, pooled and across issuers, how
 often the intervals of first arm, second arm and difference hold the truth, and the mean of all the
-estimates: one that holds only the latter is around something else than the truth.
+estimates: one that holds only the latter is around something else than the truth. At an ICC of .05
+also the intervals that take cases as independent.
 """
 
 import argparse
 import json
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import betaincinv, ndtr
@@ -30,6 +32,8 @@ MIDDLES = (55.0, 58.0)
 DEVIATION = 12.0
 CORRELATIONS = (0.0, 0.01, 0.05, 0.10)
 ISSUERS = (10, 20, 40)
+AGAINST = 0.05
+"""The ICC at which intervals that take cases as independent are measured too."""
 RULES = {
     BINARY: OutcomeRule(BINARY, "", 0.0, 1.0),
     NUMERIC: OutcomeRule(NUMERIC, "mmol/mol", 0.0, 150.0, higher_is_better=False),
@@ -100,6 +104,11 @@ def sample(rng: np.random.Generator, kind: str, issuers: int, icc: float) -> Vot
     )  # fmt: skip
 
 
+def scattered(votes: Votes) -> Votes:
+    """Return the votes as if each were of an issuer of its own, which ignores who is alike."""
+    return replace(votes, issuers=("",) * len(votes), issuer=votes.case)
+
+
 def three(estimate: Estimate) -> list[tuple[float, float, float]]:
     """Return (value, low, high) of both arms and of the difference."""
     arms = [(arm.estimate, arm.low, arm.high) for arm in estimate.arms]
@@ -112,11 +121,16 @@ def measure(
     """Return a row for each method."""
     rng = np.random.default_rng([seed, issuers, int(1000 * icc), sorted(RULES).index(kind)])
     found: dict[str, list[list[tuple[float, float, float]]]] = {"pooled": [], "trimmed": []}
+    if icc == AGAINST:
+        found["independent"] = []
     for _ in range(repeats):
         votes = sample(rng, kind, issuers, icc)
         told = tally(votes, np.ones(len(votes)), RULES[kind])
         found["pooled"].append(three(pooled_estimate(told)))
         found["trimmed"].append(three(issuer_estimate(told, trim)))
+        if icc == AGAINST:
+            alone = tally(scattered(votes), np.ones(len(votes)), RULES[kind])
+            found["independent"].append(three(pooled_estimate(alone)))
     rows = []
     for method, samples in found.items():
         value, low, high = np.moveaxis(np.array(samples), 2, 0)
@@ -144,16 +158,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trim", type=float, default=0.30)
+    parser.add_argument("--icc", nargs="*", type=float, default=CORRELATIONS)
     parser.add_argument("--kinds", nargs="*", choices=sorted(RULES), default=sorted(RULES))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows: list[dict[str, object]] = []
     for kind in options.kinds:
         for issuers in ISSUERS:
-            for icc in CORRELATIONS:
+            for icc in options.icc:
+                shown = len(rows)
                 rows += measure(kind, issuers, icc, options.repeats, options.trim, options.seed)
                 if not options.json:
-                    for row in rows[-2:]:
+                    for row in rows[shown:]:
                         print(*row.values(), sep="  ", flush=True)
     if options.json:
         print(json.dumps({"repeats": options.repeats, "seed": options.seed, "rows": rows}))

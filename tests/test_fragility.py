@@ -195,3 +195,36 @@ def test_twenty_agreeing_issuers_fall_to_the_sixth_that_turns() -> None:
     assert radius.size == 7
     assert radius.found == pytest.approx(0.35)
     assert 0.30 <= radius.guaranteed <= 0.35
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.floats(-1, 1), SHARES), min_size=5, max_size=9))
+def test_no_fewer_issuers_than_the_search_found_reverse_the_trimmed_mean(
+    issuers: list[tuple[float, float]],
+) -> None:
+    """Oracle: every set of issuers that turn, with the worst to say and full weight."""
+    found = said(issuers)
+    now = trimmed_mean(found.value, found.weight, TRIM)
+    assume(abs(now) > 1e-6)
+    sign = 1.0 if now > 0 else -1.0
+    size = issuer_radius(found, TRIM, sign, -1.0).size
+    for few in range(1, size or len(issuers) + 1):
+        for turned in combinations(range(len(issuers)), few):
+            value, weight = sign * found.value, found.weight.copy()
+            value[list(turned)], weight[list(turned)] = -1.0, FULL
+            assert trimmed_mean(value, weight, TRIM) > -1e-6
+
+
+@settings(max_examples=50, deadline=None)
+@given(ISSUERS, st.floats(1.5, 500))
+def test_the_radius_across_issuers_does_not_depend_on_the_unit(
+    issuers: list[tuple[float, float]], unit: float
+) -> None:
+    found = said(issuers)
+    assume(abs(trimmed_mean(found.value, found.weight, TRIM)) > 1e-6)
+    scaled = Differences(found.issuer, found.arms * unit, found.value * unit, found.weight)
+    sign = 1.0 if trimmed_mean(found.value, found.weight, TRIM) > 0 else -1.0
+    here = issuer_radius(found, TRIM, sign, -1.0)
+    there = issuer_radius(scaled, TRIM, sign, -unit)
+    assert there.size == here.size
+    assert there.guaranteed == pytest.approx(here.guaranteed, abs=2e-3)
