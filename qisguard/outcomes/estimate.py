@@ -10,6 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.outcomes.issuers import Differences, jackknife_variance, kept, without_each
+from qisguard.outcomes.robust import (
+    ACROSS,
+    MEDIAN,
+    TRIMMED_MEAN,
+    WEIGHTED_MEDIAN,
+    median_variances,
+    without_each_of,
+)
 from qisguard.outcomes.survival import (
     Counts,
     Floats,
@@ -84,13 +92,33 @@ def pooled_estimate(counts: Counts, votes: Votes, weights: Floats) -> Estimate:
     )
 
 
-def issuer_estimate(found: Differences, votes: Votes, weights: Floats, trim: float) -> Estimate:
+def issuer_estimate(
+    found: Differences, votes: Votes, weights: Floats, trim: float, across: str = TRIMMED_MEAN
+) -> Estimate:
     """Return the trimmed mean across issuers; the arms are means over the same issuers.
 
     The interval is the jackknife's, with the Student quantile of the issuers that are not trimmed
-    (Tukey and McLaughlin 1963).
+    (Tukey and McLaughlin 1963). ``across`` names another estimator instead (``robust.ACROSS``).
     """
     size = len(found.value)
+    if across != TRIMMED_MEAN:
+        shares = ACROSS[across](found.value, found.weight)
+        without, quantile = without_each_of(found, ACROSS[across]), t_quantile(size - 1)
+        variances, how = jackknife_variance(without), "leaving out each"
+        if across in (MEDIAN, WEIGHTED_MEDIAN):
+            weight = found.weight if across == WEIGHTED_MEDIAN else np.ones(size)
+            variances, how = median_variances(found, weight, quantile), "the quantiles beside it"
+        return _estimate(
+            f"issuer-{across}",
+            f"{across} of {size} issuers' differences; interval from {how}",
+            found.arms @ shares,
+            variances,
+            quantile,
+            (votes, weights),
+            tuple(votes.issuers[place] for place in found.issuer),
+            without[2],
+            found.weight / found.weight.sum(),
+        )
     shares = kept(found.value, found.weight, trim)
     without = without_each(found, trim)
     return _estimate(

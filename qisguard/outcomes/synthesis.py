@@ -41,6 +41,7 @@ from qisguard.outcomes.fragility import (
 )
 from qisguard.outcomes.issuers import Differences, Quantiles, differences
 from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.robust import ACROSS, TRIMMED_MEAN, fewest_turned
 from qisguard.outcomes.survival import NOTHING, Counts, Floats, count, median
 from qisguard.outcomes.template import Template
 from qisguard.outcomes.votes import Votes
@@ -58,6 +59,7 @@ class SynthesisConfig:
         horizon: days at which survival is compared; None takes the template's.
         min_cohort: cases that each arm must have before anything is told.
         decide: ``pooled`` over all votes, or ``issuer-trimmed`` across issuers.
+        across: how ``issuer-trimmed`` decides: ``trimmed-mean``, or a name of ``robust.ACROSS``.
         trim_ratio: share of the issuers' weight cut off at each end, below 1/2.
         min_issuers: with fewer issuers that have both arms, the votes are pooled after all.
         flip_threshold: a guaranteed flip radius below this makes the answer fragile.
@@ -67,6 +69,7 @@ class SynthesisConfig:
     horizon: int | None = None
     min_cohort: int = 11
     decide: str = POOLED
+    across: str = TRIMMED_MEAN
     trim_ratio: float = 0.30
     min_issuers: int = 5
     flip_threshold: float = 0.05
@@ -75,6 +78,9 @@ class SynthesisConfig:
     def __post_init__(self) -> None:
         if self.decide not in (POOLED, ISSUER_TRIMMED):
             raise ValueError(f"decide = {self.decide!r}, must be {POOLED} or {ISSUER_TRIMMED}")
+        if self.across not in (TRIMMED_MEAN, *ACROSS):
+            allowed = ", ".join((TRIMMED_MEAN, *ACROSS))
+            raise ValueError(f"across = {self.across!r}, must be one of {allowed}")
         if not 0 <= self.trim_ratio < 0.5:
             raise ValueError(f"trim_ratio = {self.trim_ratio}, must be 0 to below 0.5")
         if self.min_issuers < 2 or self.min_cohort < 1:
@@ -166,7 +172,7 @@ def conclude(
     pooled = pooled_estimate(counts, votes, weights)
     across = None
     if len(found.value) >= config.min_issuers:
-        across = issuer_estimate(found, votes, weights, config.trim_ratio)
+        across = issuer_estimate(found, votes, weights, config.trim_ratio, config.across)
     estimate = pooled
     if config.decide == ISSUER_TRIMMED and across:
         estimate = across
@@ -249,6 +255,8 @@ def _fragility(
     """Return the flip radius of a decision (None without one) and the contamination bounds."""
     sign = 1.0 if estimate.difference >= 0 else -1.0
     decided = abs(estimate.difference) >= NOTHING
+    if config.across != TRIMMED_MEAN and estimate.method != POOLED:
+        return (_searched(found, config, sign) if decided else None), ()
     if estimate.method == ISSUER_TRIMMED:
         trim, search = config.trim_ratio, config.fragility
         low, high = Quantiles.of(found.value, found.weight).cleaned(np.array(CONTAMINATION), trim)
@@ -261,6 +269,21 @@ def _fragility(
         flip = pooled_radius(better, worse, config.fragility) if decided else None
     pairs = zip(CONTAMINATION, bounds, strict=True)
     return flip, tuple(Contamination(share, low, high) for share, (low, high) in pairs)
+
+
+def _searched(found: Differences, config: SynthesisConfig, sign: float) -> FlipRadius:
+    """Return a flip radius without a guarantee, for estimators across issuers that have none."""
+    shares_of = ACROSS[config.across]
+    size, share = fewest_turned(found, shares_of, sign) if config.fragility else (None, None)
+    attack = "the issuers with the greatest pull report the worst" if size else "none found"
+    return FlipRadius(
+        guaranteed=0.0,
+        inside=0.0,
+        found=share,
+        attack=attack if config.fragility else "not searched",
+        size=size,
+        meaning=f"no guarantee is known for the {config.across} of issuers' differences",
+    )
 
 
 def _flags(
