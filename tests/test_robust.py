@@ -14,6 +14,7 @@ from qisguard.outcomes.issuers import Differences, differences, trimmed_mean
 from qisguard.outcomes.robust import (
     ACROSS,
     HUBER_K,
+    Floats,
     deviation,
     fewest_turned,
     huber,
@@ -21,7 +22,7 @@ from qisguard.outcomes.robust import (
     median_of_means_shares,
     weighted_median,
 )
-from qisguard.outcomes.survival import Floats, count
+from qisguard.outcomes.survival import count
 from qisguard.outcomes.synthesis import SynthesisConfig
 from tests.packets import columns
 

@@ -10,14 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.outcomes.issuers import Differences, jackknife_variance, kept, without_each
-from qisguard.outcomes.robust import (
-    ACROSS,
-    MEDIAN,
-    TRIMMED_MEAN,
-    WEIGHTED_MEDIAN,
-    median_variances,
-    without_each_of,
-)
+from qisguard.outcomes.robust import TRIMMED_MEAN, locate
 from qisguard.outcomes.survival import (
     Counts,
     Floats,
@@ -102,21 +95,17 @@ def issuer_estimate(
     """
     size = len(found.value)
     if across != TRIMMED_MEAN:
-        shares = ACROSS[across](found.value, found.weight)
-        without, quantile = without_each_of(found, ACROSS[across]), t_quantile(size - 1)
-        variances, how = jackknife_variance(without), "leaving out each"
-        if across in (MEDIAN, WEIGHTED_MEDIAN):
-            weight = found.weight if across == WEIGHTED_MEDIAN else np.ones(size)
-            variances, how = median_variances(found, weight, quantile), "the quantiles beside it"
+        quantile = t_quantile(size - 1)
+        located = locate(found, across, quantile)
         return _estimate(
             f"issuer-{across}",
-            f"{across} of {size} issuers' differences; interval from {how}",
-            found.arms @ shares,
-            variances,
+            f"{across} of {size} issuers' differences; interval from {located.how}",
+            found.arms @ located.shares,
+            located.variances,
             quantile,
             (votes, weights),
             tuple(votes.issuers[place] for place in found.issuer),
-            without[2],
+            located.without[2],
             found.weight / found.weight.sum(),
         )
     shares = kept(found.value, found.weight, trim)

@@ -9,13 +9,15 @@
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qisguard.outcomes.issuers import FULL, Differences
-from qisguard.outcomes.survival import Floats
 
+Floats: TypeAlias = NDArray[np.float64]
 Shares: TypeAlias = Callable[[Floats, Floats], Floats]
 
 TRIMMED_MEAN = "trimmed-mean"
@@ -134,6 +136,38 @@ ACROSS: Mapping[str, Shares] = {
     "median-of-means": median_of_means_shares,
 }
 """Ways to decide across issuers beside the trimmed mean, by the name that settings use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Who decides across m issuers, and how sure that is.
+
+    Attributes:
+        shares: (m,) share of each issuer, adding up to 1.
+        without: (3, m) first arm, second arm and difference with one issuer left out.
+        variances: (3,) of the same three.
+        how: where the variances come from, in words.
+    """
+
+    shares: Floats
+    without: Floats
+    variances: Floats
+    how: str
+
+
+def locate(found: Differences, across: str, quantile: float) -> Located:
+    """Return what the estimator named ``across`` makes of issuers' differences.
+
+    ``quantile`` is Student's, of the interval that is wanted.
+    """
+    shares_of = ACROSS[across]
+    shares, without = shares_of(found.value, found.weight), without_each_of(found, shares_of)
+    if across in (MEDIAN, WEIGHTED_MEDIAN):
+        weight = found.weight if across == WEIGHTED_MEDIAN else np.ones(len(found.value))
+        variances = median_variances(found, weight, quantile)
+        return Located(shares, without, variances, "the quantiles beside it")
+    jackknife = without.var(axis=-1) * (len(found.value) - 1)
+    return Located(shares, without, jackknife, "leaving out each")
 
 
 def without_each_of(found: Differences, shares_of: Shares) -> Floats:
