@@ -5,6 +5,7 @@ from typing import Any
 from qisguard.defenses.address_diversity import AddressDiversity
 from qisguard.defenses.age import Age
 from qisguard.defenses.bound_puzzle import BoundPuzzle
+from qisguard.defenses.cusum import Cusum
 from qisguard.defenses.disjoint_paths import DisjointPaths
 from qisguard.defenses.distance_scan import DistanceScan
 from qisguard.defenses.five_sigma import FiveSigma
@@ -21,6 +22,7 @@ from qisguard.defenses.kl_detector import KlDetector
 from qisguard.defenses.leave_one_out import LeaveOneOut
 from qisguard.defenses.mad import Mad
 from qisguard.defenses.more_replicas import MoreReplicas
+from qisguard.defenses.newcomer_shift import NewcomerShift
 from qisguard.defenses.one_vote import OneVote
 from qisguard.defenses.parallel_lookups import ParallelLookUps
 from qisguard.defenses.prefix_limit import PrefixLimit
@@ -53,6 +55,8 @@ DEFENSES: dict[str, type[Any]] = {
     "issuer_weighted_median": IssuerWeightedMedian,
     "issuer_huber": IssuerHuber,
     "issuer_median_of_means": IssuerMedianOfMeans,
+    "newcomer_shift": NewcomerShift,
+    "cusum": Cusum,
     "disjoint_paths": DisjointPaths,
     "kl_detector": KlDetector,
     "scan_count": ScanCount,

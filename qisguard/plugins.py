@@ -107,6 +107,13 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """A flag that says the world moved: those whom nobody turned together moved together."""
+
+    reason: str
+
+
 # --- who attacks: one object for live and virtual ------------------------------------------------
 class Behaviour(Protocol):
     """``Node(..., behaviour=b)``: the honest node computes, the liar edits; colluders share it."""
@@ -365,7 +372,7 @@ class Weighs(Protocol):
 class Watches(Protocol):
     """A detector: raises a flag, never deletes."""
 
-    def watch(self, evidence: "Evidence") -> Rejected | None:
+    def watch(self, evidence: "Evidence") -> Rejected | Drifted | None:
         """Return a flag, or None."""
 
 

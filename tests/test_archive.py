@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qisguard.identity.keys import KeyPair
@@ -173,6 +173,7 @@ cells = st.builds(
 rows = st.lists(cells, max_size=12)
 
 
+@settings(max_examples=50, deadline=None)
 @given(one=rows, two=rows, shuffle=st.randoms(use_true_random=False))
 def test_merging_is_the_same_in_any_order_and_in_steps(
     one: list[Row], two: list[Row], shuffle: random.Random
@@ -184,6 +185,7 @@ def test_merging_is_the_same_in_any_order_and_in_steps(
     assert sum(row.known for row in together) == sum(row.known for row in mixed)
 
 
+@settings(max_examples=50, deadline=None)
 @given(honest=rows, lies=st.lists(rows, min_size=2, max_size=2))
 def test_two_of_five_replicas_change_nothing_that_the_others_agree_on(
     honest: list[Row], lies: list[list[Row]]
@@ -192,6 +194,7 @@ def test_two_of_five_replicas_change_nothing_that_the_others_agree_on(
     assert agreed([truth, merged(lies[0]), truth, merged(lies[1]), truth]) == truth
 
 
+@settings(max_examples=50, deadline=None)
 @given(held=rows, shuffle=st.randoms(use_true_random=False))
 def test_the_past_of_a_question_adds_up_over_its_keys(
     held: list[Row], shuffle: random.Random

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
@@ -40,6 +40,7 @@ def apart(pairs: list[tuple[float, float]]) -> tuple[Floats, Floats]:
 
 
 @pytest.mark.parametrize("name", ACROSS)
+@settings(max_examples=50, deadline=None)
 @given(pairs=rows, shift=numbers, stretch=st.sampled_from([0.1, 1.0, 7.0]))
 def test_shares_are_those_of_a_location(
     name: str, pairs: list[tuple[float, float]], shift: float, stretch: float
@@ -55,6 +56,7 @@ def test_shares_are_those_of_a_location(
 
 
 @pytest.mark.parametrize("name", [name for name in ACROSS if name != "median-of-means"])
+@settings(max_examples=50, deadline=None)
 @given(pairs=rows, order=st.randoms(use_true_random=False))
 def test_the_order_of_the_values_does_not_matter(
     name: str, pairs: list[tuple[float, float]], order: random.Random
@@ -66,6 +68,7 @@ def test_the_order_of_the_values_does_not_matter(
     assert ACROSS[name](value[place], weight[place]) == pytest.approx(shares[place], abs=ROUNDING)
 
 
+@settings(max_examples=50, deadline=None)
 @given(pairs=rows)
 def test_a_weight_of_three_is_three_equal_values(pairs: list[tuple[float, float]]) -> None:
     value, weight = apart(pairs)
@@ -77,6 +80,7 @@ def test_a_weight_of_three_is_three_equal_values(pairs: list[tuple[float, float]
     assert huber(value, weight, 2.0) == pytest.approx(huber(many, ones, 2.0), abs=ROUNDING)
 
 
+@settings(max_examples=50, deadline=None)
 @given(values=st.lists(numbers, min_size=1, max_size=30), cut=st.integers(0, 14))
 def test_the_trimmed_mean_is_scipys(values: list[float], cut: int) -> None:
     value = np.array(values)
@@ -85,6 +89,7 @@ def test_the_trimmed_mean_is_scipys(values: list[float], cut: int) -> None:
     assert ours == pytest.approx(stats.trim_mean(value, cut / len(value) + ROUNDING), abs=1e-6)
 
 
+@settings(max_examples=50, deadline=None)
 @given(pairs=rows, scale=st.sampled_from([0.05, 1.0, 20.0]))
 def test_hubers_location_is_where_psi_adds_up_to_nothing(
     pairs: list[tuple[float, float]], scale: float
@@ -103,6 +108,7 @@ def test_hubers_location_is_where_psi_adds_up_to_nothing(
         assert found == pytest.approx(root, abs=1e-6)
 
 
+@settings(max_examples=50, deadline=None)
 @given(pairs=rows)
 def test_hubers_shares_give_hubers_location(pairs: list[tuple[float, float]]) -> None:
     value, weight = apart(pairs)

@@ -18,6 +18,7 @@ class State(StrEnum):
     TOO_SMALL = "too small"
     SUSPECT = "suspect"
     MIXED = "mixed"
+    DRIFT = "drift"
     FRAGILE = "fragile"
     OK = "ok"
 

@@ -25,6 +25,7 @@ from qisguard.outcomes.answer import (
     LeaveOneOut,
     State,
 )
+from qisguard.outcomes.archive import Past
 from qisguard.outcomes.estimate import (
     ISSUER_TRIMMED,
     POOLED,
@@ -46,7 +47,7 @@ from qisguard.outcomes.survival import NOTHING, Counts, Floats, count, median
 from qisguard.outcomes.template import Template
 from qisguard.outcomes.votes import Votes
 from qisguard.outcomes.weighing import Weighed, survival_curves, weigh
-from qisguard.plugins import Defense, Watches
+from qisguard.plugins import Defense, Drifted, Watches
 
 CONTAMINATION = (0.05, 0.10)
 
@@ -101,6 +102,7 @@ class Evidence:
         difference: the decision statistic, ``low`` to ``high`` its interval.
         method: what it was made by.
         own: difference of the arms at each issuer that has both, by name.
+        past: what replicas archived of the question's keys, or None.
     """
 
     votes: Votes
@@ -115,6 +117,7 @@ class Evidence:
     high: float
     method: str
     own: dict[str, float]
+    past: Past | None = None
 
 
 def synthesize(
@@ -126,6 +129,7 @@ def synthesize(
     arms: tuple[str, str],
     today: int,
     first_seen: Mapping[bytes, int],
+    past: Past | None = None,
 ) -> Answer:
     """Return the answer to "which of two treatments has the higher survival at the horizon".
 
@@ -138,9 +142,10 @@ def synthesize(
         arms: two treatment codes of the template; the difference is first less second.
         today: calendar day.
         first_seen: day on which somebody else first attested a packet, by packet digest.
+        past: what replicas archived of the same keys, for detectors of change.
     """
     weighed = weigh(packets, roster, defenses, arms, today, first_seen, template.outcome.kind)
-    return conclude(weighed, len(packets), template, config, defenses, arms)
+    return conclude(weighed, len(packets), template, config, defenses, arms, past)
 
 
 def conclude(
@@ -150,6 +155,7 @@ def conclude(
     config: SynthesisConfig,
     defenses: Sequence[Defense],
     arms: tuple[str, str],
+    past: Past | None = None,
 ) -> Answer:
     """Return the answer of weighed votes: everything after the weights, columns throughout.
 
@@ -180,8 +186,8 @@ def conclude(
         few = f"only {len(found.value)} issuers have both arms, fewer than {config.min_issuers}"
         estimate = replace(pooled, note=f"{few}, so all votes are pooled; {pooled.note}")
     flip, contamination = _fragility(estimate, counts, found, config)
-    flags = _flags(defenses, estimate, weighed, arms, horizon, found)
-    state, reasons = _state(estimate, pooled, across, flip, flags, config)
+    flags, drifts = _flags(defenses, estimate, weighed, arms, horizon, found, past)
+    state, reasons = _state(estimate, pooled, across, flip, flags, drifts, config)
     undecided = abs(estimate.difference) < NOTHING
     return Answer(
         decision=UNDECIDED if undecided else arms[0 if estimate.difference > 0 else 1],
@@ -205,7 +211,7 @@ def conclude(
         largest_share=float(estimate.shares.max()),
         none_share=float(estimate.shares[[name == NONE for name in estimate.issuers]].sum()),
         dropped=weighed.dropped,
-        flags=flags,
+        flags=flags + drifts,
     )
 
 
@@ -293,7 +299,9 @@ def _flags(
     arms: tuple[str, str],
     horizon: int,
     found: Differences,
-) -> tuple[str, ...]:
+    past: Past | None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what detectors reported: that somebody is suspect, and that the world moved."""
     evidence = Evidence(
         votes=weighed.votes,
         weights=weighed.weights,
@@ -310,12 +318,15 @@ def _flags(
             weighed.votes.issuers[place]: float(value)
             for place, value in zip(found.issuer, found.value, strict=True)
         },
+        past=past,
     )
-    return tuple(
-        f"{defense.card.id}: {flag.reason}"
+    told = [
+        (flag, f"{defense.card.id}: {flag.reason}")
         for defense in defenses
         if isinstance(defense, Watches) and (flag := defense.watch(evidence))
-    )
+    ]
+    drifts = tuple(words for flag, words in told if isinstance(flag, Drifted))
+    return tuple(words for _, words in told if words not in drifts), drifts
 
 
 def _state(
@@ -324,10 +335,11 @@ def _state(
     across: Estimate | None,
     flip: FlipRadius | None,
     flags: tuple[str, ...],
+    drifts: tuple[str, ...],
     config: SynthesisConfig,
 ) -> tuple[State, tuple[str, ...]]:
     """Return the worst state that applies, and every reason."""
-    reasons = list(flags)
+    reasons = [*flags, *drifts]
     mixed = across is not None and pooled.difference * across.difference < 0
     if across is not None and mixed:
         reasons.append(
@@ -347,6 +359,8 @@ def _state(
         return State.SUSPECT, tuple(reasons)
     if mixed:
         return State.MIXED, tuple(reasons)
+    if drifts:
+        return State.DRIFT, tuple(reasons)
     return (State.FRAGILE if len(reasons) > before else State.OK), tuple(reasons)
 
 
