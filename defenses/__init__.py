@@ -4,10 +4,12 @@ from typing import Any
 
 from qisguard.defenses.address_diversity import AddressDiversity
 from qisguard.defenses.age import Age
+from qisguard.defenses.beta_reputation import BetaReputation
 from qisguard.defenses.bound_puzzle import BoundPuzzle
 from qisguard.defenses.cusum import Cusum
 from qisguard.defenses.disjoint_paths import DisjointPaths
 from qisguard.defenses.distance_scan import DistanceScan
+from qisguard.defenses.eigentrust import EigenTrust
 from qisguard.defenses.five_sigma import FiveSigma
 from qisguard.defenses.five_sigma_iterated import FiveSigmaIterated
 from qisguard.defenses.hearsay_limits import HearsayLimits
@@ -55,6 +57,8 @@ DEFENSES: dict[str, type[Any]] = {
     "issuer_weighted_median": IssuerWeightedMedian,
     "issuer_huber": IssuerHuber,
     "issuer_median_of_means": IssuerMedianOfMeans,
+    "beta_reputation": BetaReputation,
+    "eigentrust": EigenTrust,
     "newcomer_shift": NewcomerShift,
     "cusum": Cusum,
     "disjoint_paths": DisjointPaths,
