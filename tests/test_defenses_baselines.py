@@ -17,6 +17,7 @@ from qisguard.defenses.issuer_weighted_median import IssuerWeightedMedian
 from qisguard.defenses.mad import Mad
 from qisguard.lab.demo.cohort import REAL, load_cohort
 from qisguard.outcomes.answer import Answer
+from qisguard.outcomes.robust import weighted_median
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
 from qisguard.outcomes.votes import Votes
 from qisguard.plugins import Card, Settings, Tunes, Weighs
@@ -116,6 +117,21 @@ def test_of_skewed_numbers_the_rules_drop_true_ones() -> None:
     assert lost[0] < lost[1]
     assert lost[0] > 0.002
     assert lost[2] > 0.02
+
+
+def test_fakes_just_inside_the_limit_move_the_mean_behind_a_mad_more_than_a_median() -> None:
+    """An attacker who knows the rule: a tenth of the votes, as far out as it lets pass."""
+    honest = np.random.default_rng(4).normal(0, 1, 9_000)
+    places = np.linspace(1, 6, 101)
+    worst = 0.0
+    for place in places:
+        values = np.concatenate([honest, np.full(1_000, place)])
+        votes = one_arm(values)
+        worst = max(worst, float(np.average(values, weights=Mad().weigh(votes, np.ones(10_000)))))
+    far = np.concatenate([honest, np.full(1_000, 6.0)])
+    middle = weighted_median(far, np.ones(10_000))
+    assert middle == pytest.approx(0.14, abs=0.03)  # Phi^-1(1 / (2 * .9)), the least there is
+    assert worst > 3 * middle
 
 
 def test_each_arm_is_judged_by_itself_and_only_by_votes_with_weight() -> None:
