@@ -18,10 +18,10 @@ from qisguard.defenses.newcomer_shift import NewcomerShift
 from qisguard.lab.shift import ShiftTask, calibrate_shift
 from qisguard.lab.statistics import Interval, wilson
 from qisguard.lab.streams import Setting, Stream, drifting, honest, poisoned
+from qisguard.outcomes.answer import State
 from qisguard.outcomes.change import arrivals
 from qisguard.outcomes.synthesis import Evidence
 from qisguard.outcomes.votes import Votes
-from qisguard.plugins import Drifted
 
 REFERENCE, WINDOW, START = 2_000, 3_000, 1_000
 BEGIN = REFERENCE + START
@@ -100,7 +100,7 @@ def cusum(options: argparse.Namespace) -> Iterator[str]:
                 continue
             delays.append(seen[over[0]] - START if len(over) else np.inf)
             flag = detector.watch(evidence(stream.votes(np.zeros(len(stream.arm), bool)), stream))
-            drifts += isinstance(flag, Drifted)
+            drifts += flag is not None and flag.reason.startswith(State.DRIFT)
         hits = int(np.isfinite(delays).sum())
         low, half, high = np.quantile(delays, [0.05, 0.5, 0.95], method="nearest")
         yield (

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qisguard.outcomes.answer import State
 from qisguard.outcomes.change import Arrivals, arrivals, shared_move
 from qisguard.outcomes.synthesis import Evidence
-from qisguard.plugins import Card, Drifted, Rejected
+from qisguard.plugins import Card, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Cusum:
         "every hospital passes for drift, and that of four hospitals of 20 in .09 of cases.",
     )
 
-    def watch(self, evidence: Evidence) -> Rejected | Drifted | None:
+    def watch(self, evidence: Evidence) -> Rejected | None:
         """Return a flag with the day on which the change began, or None."""
         found = arrivals(evidence.past, self.window) if evidence.past is not None else None
         if evidence.past is None or found is None or found.reference < self.reference_min:
@@ -61,7 +62,9 @@ class Cusum:
         told += f": {moved / count:+.2f} standard deviations over {count:.0f} outcomes"
         shared = shared_move(evidence.past, int(found.day[first]), direction)
         if shared is not None:
-            return Drifted(f"{told}; trusted issuers moved by {shared:+.3f} together")
+            return Rejected(
+                f"{State.DRIFT}: {told}; trusted issuers moved by {shared:+.3f} together"
+            )
         return Rejected(told)
 
     def change(self, found: Arrivals) -> tuple[int | None, float]:

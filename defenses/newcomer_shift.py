@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from qisguard.outcomes.answer import State
 from qisguard.outcomes.change import contrast, correlation, scores, shared_move
 from qisguard.outcomes.synthesis import Evidence
-from qisguard.plugins import Card, Drifted, Rejected
+from qisguard.plugins import Card, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class NewcomerShift:
         "Strangers count as one cluster, which costs power against few of them.",
     )
 
-    def watch(self, evidence: Evidence) -> Rejected | Drifted | None:
+    def watch(self, evidence: Evidence) -> Rejected | None:
         """Return a flag with both contrasts, or None."""
         votes = evidence.votes
         new = votes.age < self.ramp
@@ -70,5 +71,7 @@ class NewcomerShift:
             since = int(evidence.past.day.max() - self.ramp)
             shared = shared_move(evidence.past, since, gap)
             if shared is not None:
-                return Drifted(f"{told}; trusted issuers moved by {shared:+.3f} together")
+                return Rejected(
+                    f"{State.DRIFT}: {told}; trusted issuers moved by {shared:+.3f} together"
+                )
         return Rejected(told)

@@ -107,13 +107,6 @@ class Rejected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drifted:
-    """A flag that says the world moved: those whom nobody turned together moved together."""
-
-    reason: str
-
-
 # --- who attacks: one object for live and virtual ------------------------------------------------
 class Behaviour(Protocol):
     """``Node(..., behaviour=b)``: the honest node computes, the liar edits; colluders share it."""
@@ -370,9 +363,12 @@ class Weighs(Protocol):
 
 @runtime_checkable
 class Watches(Protocol):
-    """A detector: raises a flag, never deletes."""
+    """A detector: raises a flag, never deletes.
 
-    def watch(self, evidence: "Evidence") -> Rejected | Drifted | None:
+    A reason that begins with ``drift`` says that the world moved rather than somebody.
+    """
+
+    def watch(self, evidence: "Evidence") -> Rejected | None:
         """Return a flag, or None."""
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from qisguard.outcomes.change import arrivals, contrast, correlation, scores, sh
 from qisguard.outcomes.synthesis import Evidence, SynthesisConfig, conclude
 from qisguard.outcomes.votes import Votes
 from qisguard.outcomes.weighing import Weighed
-from qisguard.plugins import Card, Defense, Drifted, Rejected, Watches
+from qisguard.plugins import Card, Defense, Rejected, Watches
 from tests.packets import ARMS, columns, template
 
 SIZE, BEGIN = 5_000, 3_000
@@ -50,6 +51,14 @@ def evidence(votes: Votes, past: Past | None) -> Evidence:
 def of(stream: Stream, new: NDArray[np.bool_] | None = None) -> Evidence:
     nobody = np.zeros(len(stream.arm), np.bool_)
     return evidence(stream.votes(nobody if new is None else new), stream.past())
+
+
+def says_drift(flag: Rejected | None) -> TypeGuard[Rejected]:
+    return flag is not None and flag.reason.startswith("drift: ")
+
+
+def says_suspect(flag: Rejected | None) -> TypeGuard[Rejected]:
+    return flag is not None and not flag.reason.startswith("drift")
 
 
 def attacked(seed: int, *issuers: int, share: float = 0.2) -> Stream:
@@ -94,7 +103,7 @@ def test_cusum_names_about_the_day_on_which_the_change_began() -> None:
     late = []
     for seed in range(20):
         flag = Cusum().watch(of(attacked(seed, NONE)))
-        assert isinstance(flag, Rejected | Drifted)
+        assert flag is not None
         day = int(flag.reason.split("since day ")[1].split()[0])
         late.append(day - (FIRST_DAY + BEGIN // 10))
     assert abs(np.median(late)) <= 15
@@ -116,18 +125,18 @@ def test_cusum_does_not_see_a_thin_drip() -> None:
 def test_a_change_that_trusted_issuers_share_is_drift() -> None:
     rng = np.random.default_rng(3)
     flag = Cusum().watch(of(drifting(honest(Setting(), SIZE, rng), BEGIN, 0.25, rng)))
-    assert isinstance(flag, Drifted)
+    assert says_drift(flag)
     assert "trusted issuers moved by -0." in flag.reason
 
 
 def test_a_change_that_strangers_bring_is_suspect_whatever_their_number() -> None:
     flags = [Cusum().watch(of(attacked(seed, NONE, share=0.4))) for seed in range(20)]
-    assert sum(isinstance(flag, Rejected) for flag in flags) >= 18
+    assert sum(says_suspect(flag) for flag in flags) >= 18
 
 
 def test_poison_spread_evenly_over_every_issuer_passes_for_drift() -> None:
     """What the card admits: it looks the same."""
-    assert isinstance(Cusum().watch(of(attacked(1, *range(20)))), Drifted)
+    assert says_drift(Cusum().watch(of(attacked(1, *range(20)))))
 
 
 def test_days_that_vary_more_than_patients_would_raise_no_more_alarms() -> None:
@@ -206,7 +215,7 @@ def test_newcomers_that_lie_are_flagged_with_what_both_sides_say() -> None:
     rng = np.random.default_rng(2)
     stream = poisoned(honest(Setting(), 500, rng), 0, 0.1, (NONE,), rng)
     flag = NewcomerShift().watch(of(stream, stream.issuer == NONE))
-    assert isinstance(flag, Rejected)
+    assert says_suspect(flag)
     assert "votes of newcomers say -1.000" in flag.reason
 
 
@@ -226,7 +235,7 @@ def test_survival_times_of_newcomers_are_compared_over_their_own_follow_up() -> 
     votes.age[new] = 1.0
     assert NewcomerShift().watch(evidence(votes, None)) is None
     votes.event[new & (arm == 0)] = True
-    assert isinstance(NewcomerShift().watch(evidence(votes, None)), Rejected)
+    assert says_suspect(NewcomerShift().watch(evidence(votes, None)))
 
 
 def test_newcomers_that_say_what_trusted_issuers_say_of_late_are_drift() -> None:
@@ -234,7 +243,7 @@ def test_newcomers_that_say_what_trusted_issuers_say_of_late_are_drift() -> None
     past = drifting(honest(Setting(), 8_000, rng), 7_000, 0.5, rng).past()
     stream = drifting(honest(Setting(), 1_000, rng), 800, 0.5, rng)
     flag = NewcomerShift().watch(evidence(stream.votes(np.arange(1_000) >= 800), past))
-    assert isinstance(flag, Drifted)
+    assert says_drift(flag)
 
 
 def test_without_newcomers_or_without_veterans_there_is_nothing_to_compare() -> None:
@@ -293,7 +302,7 @@ def test_the_state_of_an_answer_tells_drift_from_suspicion() -> None:
     rng = np.random.default_rng(3)
     drift = answer(drifting(honest(Setting(), SIZE, rng), BEGIN, 0.5, rng), Cusum())
     assert drift.state is State.DRIFT
-    assert drift.flags[0].startswith("cusum: since day ")
+    assert drift.flags[0].startswith("cusum: drift: since day ")
     suspect = answer(attacked(4, NONE), Cusum())
     assert suspect.state is State.SUSPECT
 

@@ -47,7 +47,7 @@ from qisguard.outcomes.survival import NOTHING, Counts, Floats, count, median
 from qisguard.outcomes.template import Template
 from qisguard.outcomes.votes import Votes
 from qisguard.outcomes.weighing import Weighed, survival_curves, weigh
-from qisguard.plugins import Defense, Drifted, Watches
+from qisguard.plugins import Defense, Watches
 
 CONTAMINATION = (0.05, 0.10)
 
@@ -186,8 +186,8 @@ def conclude(
         few = f"only {len(found.value)} issuers have both arms, fewer than {config.min_issuers}"
         estimate = replace(pooled, note=f"{few}, so all votes are pooled; {pooled.note}")
     flip, contamination = _fragility(estimate, counts, found, config)
-    flags, drifts = _flags(defenses, estimate, weighed, arms, horizon, found, past)
-    state, reasons = _state(estimate, pooled, across, flip, flags, drifts, config)
+    flags = _flags(defenses, estimate, weighed, arms, horizon, found, past)
+    state, reasons = _state(estimate, pooled, across, flip, flags, config)
     undecided = abs(estimate.difference) < NOTHING
     return Answer(
         decision=UNDECIDED if undecided else arms[0 if estimate.difference > 0 else 1],
@@ -211,7 +211,7 @@ def conclude(
         largest_share=float(estimate.shares.max()),
         none_share=float(estimate.shares[[name == NONE for name in estimate.issuers]].sum()),
         dropped=weighed.dropped,
-        flags=flags + drifts,
+        flags=flags,
     )
 
 
@@ -300,8 +300,7 @@ def _flags(
     horizon: int,
     found: Differences,
     past: Past | None,
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what detectors reported: that somebody is suspect, and that the world moved."""
+) -> tuple[str, ...]:
     evidence = Evidence(
         votes=weighed.votes,
         weights=weighed.weights,
@@ -320,13 +319,11 @@ def _flags(
         },
         past=past,
     )
-    told = [
-        (flag, f"{defense.card.id}: {flag.reason}")
+    return tuple(
+        f"{defense.card.id}: {flag.reason}"
         for defense in defenses
         if isinstance(defense, Watches) and (flag := defense.watch(evidence))
-    ]
-    drifts = tuple(words for flag, words in told if isinstance(flag, Drifted))
-    return tuple(words for _, words in told if words not in drifts), drifts
+    )
 
 
 def _state(
@@ -335,11 +332,10 @@ def _state(
     across: Estimate | None,
     flip: FlipRadius | None,
     flags: tuple[str, ...],
-    drifts: tuple[str, ...],
     config: SynthesisConfig,
 ) -> tuple[State, tuple[str, ...]]:
     """Return the worst state that applies, and every reason."""
-    reasons = [*flags, *drifts]
+    reasons = list(flags)
     mixed = across is not None and pooled.difference * across.difference < 0
     if across is not None and mixed:
         reasons.append(
@@ -355,11 +351,11 @@ def _state(
         reasons.append(
             f"safe only below {flip.guaranteed:.1%} of poison, under {config.flip_threshold:.0%}"
         )
-    if flags:
+    if not all(flag.partition(": ")[2].startswith(State.DRIFT) for flag in flags):
         return State.SUSPECT, tuple(reasons)
     if mixed:
         return State.MIXED, tuple(reasons)
-    if drifts:
+    if flags:
         return State.DRIFT, tuple(reasons)
     return (State.FRAGILE if len(reasons) > before else State.OK), tuple(reasons)
 
