@@ -19,6 +19,7 @@ from qisguard.lab.years import GUARDS, STRATEGIES, simulate
 def main() -> None:
     """Print one table a defence."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("strategies", nargs="*", choices=[[], *STRATEGIES], default=[])
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--verified", type=float, default=0.1)
@@ -26,7 +27,8 @@ def main() -> None:
     print(f"{options.repeats} repeats, seed {options.seed}, {options.verified:.0%} verified")
     for label, guard in GUARDS.items():
         print(f"\n{label}")
-        for name, strategy in STRATEGIES.items():
+        for name in options.strategies or STRATEGIES:
+            strategy = STRATEGIES[name]
             rng = random.Random(f"{options.seed} {name}")
             runs = [
                 simulate(strategy, guard, rng, verified_ratio=options.verified)

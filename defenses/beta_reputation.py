@@ -34,9 +34,10 @@ class BetaReputation:
         source="Jøsang and Ismail 2002; asymmetric forgetting: after Sun et al. 2006 (on-off)",
         seen="issuers with refuted outcomes; weight by issuer falls",
         limits="Sees only what somebody verifies: who lies in one outcome of ten keeps three "
-        "quarters of the gain. Patient liars keep full weight until the first lies are found. "
-        "Judges that praise one another are believed: see eigentrust. Honest hospitals with a "
-        "verified outcome every other week weigh .78 on average, newcomers .05.",
+        "quarters of the gain, who knows its own weight a seventh. Patient liars keep full weight "
+        "until the first lies are found. Judges that praise one another are believed: see "
+        "eigentrust. Honest hospitals with a verified outcome every other week weigh .78 on "
+        "average, newcomers .05.",
     )
 
     def weigh(self, votes: Votes, weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -67,6 +67,12 @@ def test_five_sigma_cannot_fire_below_27_votes(defense: Weighs) -> None:
     assert dropped(defense, [0.0] * 26 + [1e9]) == [26]
 
 
+def test_the_deviation_is_the_unbiased_one() -> None:
+    """With n in the denominator the one value of 26 would be 5.0 deviations away, not 4.90."""
+    assert dropped(FiveSigma(sigmas=4.95), [0.0] * 25 + [1e9]) == []
+    assert dropped(FiveSigma(sigmas=4.85), [0.0] * 25 + [1e9]) == [25]
+
+
 @pytest.mark.parametrize("defense", [FiveSigma(), FiveSigmaIterated()])
 def test_five_sigma_is_blind_to_equal_fakes_from_one_in_26_of_the_weight(defense: Weighs) -> None:
     """Just under 3.85 % of the weight it sees all of them, just over it none."""

@@ -138,6 +138,12 @@ def test_blocks_are_dealt_in_turn_to_those_that_have_weight() -> None:
     assert shares.tolist() == [0, 0, 0.25, 0, 0, 0.75, 0]
 
 
+def test_the_median_counts_issuers_alike_and_the_weighted_median_does_not() -> None:
+    value, weight = np.array([0.0, 1, 2]), np.array([10.0, 1, 1])
+    assert ACROSS["median"](value, weight) @ value == 1.0
+    assert ACROSS["weighted-median"](value, weight) @ value == 0.0
+
+
 def test_more_than_half_alike_leaves_no_scale_and_the_median() -> None:
     assert huber_shares(np.array([1.0, 1, 1, 9]), np.ones(4)) @ [1.0, 1, 1, 9] == 1.0
 

@@ -140,8 +140,11 @@ def test_poison_spread_evenly_over_every_issuer_passes_for_drift() -> None:
 
 
 def test_days_that_vary_more_than_patients_would_raise_no_more_alarms() -> None:
-    """Hospitals that send batches of thirty, three days at a time from one of them."""
-    setting = Setting(icc=0.10, batch=30)
+    """A day is one hospital's, and hospitals differ in what treatment does for their patients.
+
+    Taken for independent, patients would raise the alarm in 39 of these 40.
+    """
+    setting = Setting(icc=0.20, batch=60, daily=60, alike=False)
     flags = [
         Cusum().watch(of(honest(setting, SIZE, np.random.default_rng(seed)))) for seed in range(40)
     ]
@@ -194,8 +197,11 @@ def slow_path(z: NDArray[np.float64], count: NDArray[np.float64]) -> list[float]
 def test_fewer_than_five_trusted_issuers_share_nothing() -> None:
     rng = np.random.default_rng(1)
     setting = Setting(hospitals=4)
-    past = drifting(honest(setting, SIZE, rng), BEGIN, 0.4, rng).past()
+    stream = poisoned(honest(setting, SIZE, rng), 0, 0.2, (4,), rng)  # and strangers all along
+    past = drifting(stream, BEGIN, 0.4, rng).past()
     assert shared_move(past, FIRST_DAY + BEGIN // 10, -1.0) is None
+    five = drifting(honest(Setting(hospitals=5), SIZE, rng), BEGIN, 0.4, rng).past()
+    assert shared_move(five, FIRST_DAY + BEGIN // 10, -1.0) is not None
 
 
 # --- newcomers -----------------------------------------------------------------------------------

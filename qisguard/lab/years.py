@@ -42,6 +42,8 @@ STRATEGIES: Mapping[str, Strategy] = {
     "on-off, 12 weeks good, 4 bad": lambda now: Plan(float(now.week % 16 >= 12)),
     "on-off, 48 weeks good, 4 bad": lambda now: Plan(float(now.week % 52 >= 48)),
     "lies when trusted": lambda now: Plan(float(now.weight > 0.7)),
+    "lies above .4": lambda now: Plan(float(now.weight > 0.4)),
+    "lies above .2": lambda now: Plan(float(now.weight > 0.2)),
     "whitewashing": lambda now: Plan(1.0, now.weight < NEWCOMER),
     "patient, lies after two years": lambda now: Plan(float(now.week >= 104)),
 }
