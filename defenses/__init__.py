@@ -5,17 +5,28 @@ from typing import Any
 from qisguard.defenses.address_diversity import AddressDiversity
 from qisguard.defenses.age import Age
 from qisguard.defenses.argon2id import Argon2idPuzzle
+from qisguard.defenses.beta_reputation import BetaReputation
 from qisguard.defenses.bound_puzzle import BoundPuzzle
+from qisguard.defenses.cusum import Cusum
 from qisguard.defenses.disjoint_paths import DisjointPaths
 from qisguard.defenses.distance_scan import DistanceScan
+from qisguard.defenses.eigentrust import EigenTrust
+from qisguard.defenses.five_sigma import FiveSigma
+from qisguard.defenses.five_sigma_iterated import FiveSigmaIterated
 from qisguard.defenses.flagged_region import FlaggedRegion
 from qisguard.defenses.hearsay_limits import HearsayLimits
 from qisguard.defenses.hello_budget import HelloBudget
+from qisguard.defenses.issuer_huber import IssuerHuber
+from qisguard.defenses.issuer_median import IssuerMedian
+from qisguard.defenses.issuer_median_of_means import IssuerMedianOfMeans
 from qisguard.defenses.issuer_trim import IssuerTrim
+from qisguard.defenses.issuer_weighted_median import IssuerWeightedMedian
 from qisguard.defenses.keyed_keys import KeyedKeys
 from qisguard.defenses.kl_detector import KlDetector
 from qisguard.defenses.leave_one_out import LeaveOneOut
+from qisguard.defenses.mad import Mad
 from qisguard.defenses.more_replicas import MoreReplicas
+from qisguard.defenses.newcomer_shift import NewcomerShift
 from qisguard.defenses.one_vote import OneVote
 from qisguard.defenses.parallel_lookups import ParallelLookUps
 from qisguard.defenses.prefix_limit import PrefixLimit
@@ -41,6 +52,17 @@ DEFENSES: dict[str, type[Any]] = {
     "age": Age,
     "issuer_trim": IssuerTrim,
     "leave_one_out": LeaveOneOut,
+    "five_sigma": FiveSigma,
+    "five_sigma_iterated": FiveSigmaIterated,
+    "mad": Mad,
+    "issuer_median": IssuerMedian,
+    "issuer_weighted_median": IssuerWeightedMedian,
+    "issuer_huber": IssuerHuber,
+    "issuer_median_of_means": IssuerMedianOfMeans,
+    "beta_reputation": BetaReputation,
+    "eigentrust": EigenTrust,
+    "newcomer_shift": NewcomerShift,
+    "cusum": Cusum,
     "disjoint_paths": DisjointPaths,
     "kl_detector": KlDetector,
     "scan_count": ScanCount,

@@ -402,7 +402,10 @@ class Weighs(Protocol):
 
 @runtime_checkable
 class Watches(Protocol):
-    """A detector: raises a flag, never deletes."""
+    """A detector: raises a flag, never deletes.
+
+    A reason that begins with ``drift`` says that the world moved rather than somebody.
+    """
 
     def watch(self, evidence: "Evidence") -> Rejected | None:
         """Return a flag, or None."""

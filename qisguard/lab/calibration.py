@@ -9,11 +9,9 @@
   should is computed again.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from statistics import NormalDist
 from typing import TypeAlias
@@ -25,9 +23,9 @@ from qisguard.defenses.distance_scan import DistanceScan
 from qisguard.defenses.kl_detector import KlDetector
 from qisguard.defenses.region_count import RegionCount
 from qisguard.defenses.scan_count import ScanCount
-from qisguard.errors import ScenarioError, StoreError
+from qisguard.errors import ScenarioError
 from qisguard.fill import nearest, show
-from qisguard.lab.journal.writing import begin
+from qisguard.lab.kept import keep, place, recall
 from qisguard.lab.keyspace import ROWS_MAX, Detector, honest_ids, view_size
 from qisguard.lab.statistics import Interval, wilson
 
@@ -105,8 +103,9 @@ def calibrate(
 ) -> Calibration:
     """Return the calibration from ``cache``, or compute it and leave it there."""
     detector = DETECTORS[task.detector](task.k)
-    path = cache / f"{_name(task, detector.version)}.json" if cache else None
-    if path and (kept := _read(path, task, detector.version)):
+    about = {"task": asdict(task), "version": detector.version}
+    path = place(cache, about) if cache else None
+    if path and (kept := _recalled(path, task, detector.version)):
         return kept
     total = 2 * task.draws
 
@@ -117,16 +116,16 @@ def calibrate(
         progress("checking it on fresh draws", task.draws + done, total)
 
     chosen = null_scores(detector, task, stream=0, progress=first)
-    threshold = _threshold(chosen, task.wanted)
+    threshold = threshold_for(chosen, task.wanted)
     fresh = null_scores(detector, task, stream=1, progress=second)
     alarms = int((fresh > threshold).sum())
     result = Calibration(task, detector.version, threshold, alarms, len(fresh))
     if path:
-        _write(path, result)
+        keep(path, asdict(result))
     return result
 
 
-def _threshold(scores: NDArray[np.float64], wanted: float) -> float:
+def threshold_for(scores: NDArray[np.float64], wanted: float) -> float:
     """Return a threshold that at most the ratio ``wanted`` of the scores exceeds."""
     ordered = np.sort(scores)
     last = ordered[len(ordered) - 1 - int(wanted * len(ordered))]
@@ -181,44 +180,12 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
     return base.expanduser() / "qisguard" / "calibration"
 
 
-def _name(task: Task, version: int) -> str:
-    return sha256(_encode({"task": asdict(task), "version": version})).hexdigest()[:32]
-
-
-def _encode(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, allow_nan=False).encode()
-
-
-def _digest(body: object) -> str:
-    return sha256(b"qisguard-calibration-v1" + _encode(body)).hexdigest()
-
-
-def _write(path: Path, result: Calibration) -> None:
-    """Leave the result for next time; a folder that cannot be written costs time only.
-
-    What is written down in the journal is the draft: the result itself is meant to stay.
-    """
-    body = asdict(result)
-    data = _encode({"body": body, "digest": _digest(body)})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with begin() as journal, journal.draft(path) as draft:
-            draft.write_bytes(data)
-            draft.replace(path)
-    except (OSError, StoreError):
-        return
-
-
-def _read(path: Path, task: Task, version: int) -> Calibration | None:
+def _recalled(path: Path, task: Task, version: int) -> Calibration | None:
     """Return what the file holds, or None unless it is whole and about this very task."""
+    body = recall(path)
     try:
-        held = json.loads(path.read_bytes())
-        body = held["body"]
-        if held["digest"] != _digest(body) or (body["task"], body["version"]) != (
-            asdict(task),
-            version,
-        ):
+        if body is None or (body["task"], body["version"]) != (asdict(task), version):
             return None
         return Calibration(task, version, body["threshold"], body["alarms"], body["draws"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except KeyError:
         return None

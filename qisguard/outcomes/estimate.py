@@ -11,7 +11,8 @@ import numpy as np
 
 from qisguard.outcomes.arrays import Floats
 from qisguard.outcomes.intervals import clusters_worth, jackknife_variance, t_quantile
-from qisguard.outcomes.issuers import kept, without_each
+from qisguard.outcomes.issuers import Differences, kept, without_each
+from qisguard.outcomes.robust import TRIMMED_MEAN, locate
 from qisguard.outcomes.tally import ArmEstimate, Tally, around
 
 POOLED = "pooled"
@@ -54,14 +55,17 @@ def pooled_estimate(tally: Tally) -> Estimate:
     )
 
 
-def issuer_estimate(tally: Tally, trim: float) -> Estimate:
+def issuer_estimate(tally: Tally, trim: float, across: str = TRIMMED_MEAN) -> Estimate:
     """Return the trimmed mean across issuers; the arms are means over the same issuers.
 
     The interval is the jackknife's, with the Student quantile of the issuers that are not trimmed
-    (Tukey and McLaughlin 1963), counted by what their weights are worth.
+    (Tukey and McLaughlin 1963), counted by what their weights are worth. ``across`` names another
+    estimator instead (``robust.ACROSS``).
     """
     found, scale = tally.differences(), tally.scale
     size = len(found.value)
+    if across != TRIMMED_MEAN:
+        return _located(tally, found, across)
     arms = found.arms @ kept(found.value, found.weight, trim)
     without = without_each(found, trim)
     variances = jackknife_variance(without, np.array([*arms, arms[0] - arms[1]]))
@@ -80,5 +84,26 @@ def issuer_estimate(tally: Tally, trim: float) -> Estimate:
         high=high,
         issuers=tuple(found.issuer.tolist()),
         without=without[2],
+        shares=found.weight / found.weight.sum(),
+    )
+
+
+def _located(tally: Tally, found: Differences, across: str) -> Estimate:
+    quantile = t_quantile(float(clusters_worth(found.weight)) - 1)
+    located = locate(found, across, quantile)
+    arms, variances = found.arms @ located.shares, located.variances
+    first, second = (
+        tally.arm(place, float(arms[place]), float(variances[place]), quantile) for place in (0, 1)
+    )
+    low, high = around(first, second, float(variances[2]), quantile, tally.scale.span)
+    return Estimate(
+        method=f"issuer-{across}",
+        note=f"{across} of {len(found.value)} issuers' differences; interval from {located.how}",
+        arms=(first, second),
+        difference=float(arms[0] - arms[1]),
+        low=low,
+        high=high,
+        issuers=tuple(found.issuer.tolist()),
+        without=located.without[2],
         shares=found.weight / found.weight.sum(),
     )

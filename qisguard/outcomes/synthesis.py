@@ -25,6 +25,7 @@ from qisguard.outcomes.answer import (
     LeaveOneOut,
     State,
 )
+from qisguard.outcomes.archive import Past
 from qisguard.outcomes.arrays import NOTHING, Floats, distinct
 from qisguard.outcomes.checks import check_votes
 from qisguard.outcomes.estimate import (
@@ -40,6 +41,7 @@ from qisguard.outcomes.fragility import FlipRadius, issuer_radius
 from qisguard.outcomes.issuers import Differences, Quantiles
 from qisguard.outcomes.kinds import scale, tally
 from qisguard.outcomes.packet import OutcomePacket
+from qisguard.outcomes.robust import ACROSS, TRIMMED_MEAN, fewest_turned
 from qisguard.outcomes.states import Found, judge
 from qisguard.outcomes.tally import Scale, Tally
 from qisguard.outcomes.template import Template
@@ -58,6 +60,7 @@ class SynthesisConfig:
         horizon: days at which survival is compared; None takes the template's.
         min_cohort: cases that each arm must have before anything is told.
         decide: ``pooled`` over all votes, or ``issuer-trimmed`` across issuers.
+        across: how ``issuer-trimmed`` decides: ``trimmed-mean``, or a name of ``robust.ACROSS``.
         trim_ratio: share of the issuers' weight cut off at each end, below 1/2.
         min_issuers: with fewer issuers that have both arms, the votes are pooled after all.
         flip_threshold: a guaranteed flip radius below this makes the answer fragile.
@@ -67,6 +70,7 @@ class SynthesisConfig:
     horizon: int | None = None
     min_cohort: int = 11
     decide: str = POOLED
+    across: str = TRIMMED_MEAN
     trim_ratio: float = 0.30
     min_issuers: int = 5
     flip_threshold: float = 0.05
@@ -75,6 +79,9 @@ class SynthesisConfig:
     def __post_init__(self) -> None:
         if self.decide not in (POOLED, ISSUER_TRIMMED):
             raise ValueError(f"decide = {self.decide!r}, must be {POOLED} or {ISSUER_TRIMMED}")
+        if self.across not in (TRIMMED_MEAN, *ACROSS):
+            allowed = ", ".join((TRIMMED_MEAN, *ACROSS))
+            raise ValueError(f"across = {self.across!r}, must be one of {allowed}")
         if not 0 <= self.trim_ratio < 0.5:
             raise ValueError(f"trim_ratio = {self.trim_ratio}, must be 0 to below 0.5")
         if self.min_issuers < 2 or self.min_cohort < 1:
@@ -95,6 +102,7 @@ class Evidence:
         difference: the decision statistic, ``low`` to ``high`` its interval.
         method: what it was made by.
         own: difference of the arms at each issuer that has both, by name.
+        past: what replicas archived of the question's keys, or None.
     """
 
     votes: Votes
@@ -109,6 +117,7 @@ class Evidence:
     high: float
     method: str
     own: dict[str, float]
+    past: Past | None = None
 
 
 def synthesize(
@@ -120,6 +129,7 @@ def synthesize(
     arms: tuple[str, str],
     today: int,
     first_seen: Mapping[bytes, int],
+    past: Past | None = None,
 ) -> Answer:
     """Return the answer to "which of two treatments does better".
 
@@ -132,9 +142,10 @@ def synthesize(
         arms: two treatment codes of the template; the difference is first less second.
         today: calendar day.
         first_seen: day on which somebody else first attested a packet, by packet digest.
+        past: what replicas archived of the same keys, for detectors of change.
     """
     weighed = weigh(packets, roster, defenses, arms, today, first_seen, template.outcome.kind)
-    return conclude(weighed, len(packets), template, config, defenses, arms)
+    return conclude(weighed, len(packets), template, config, defenses, arms, past)
 
 
 def conclude(
@@ -144,6 +155,7 @@ def conclude(
     config: SynthesisConfig,
     defenses: Sequence[Defense],
     arms: tuple[str, str],
+    past: Past | None = None,
 ) -> Answer:
     """Return the answer of weighed votes: everything after the weights, columns throughout.
 
@@ -161,7 +173,7 @@ def conclude(
     pooled = pooled_estimate(told)
     across = None
     if len(found.value) >= config.min_issuers:
-        across = issuer_estimate(told, config.trim_ratio)
+        across = issuer_estimate(told, config.trim_ratio, config.across)
     estimate = pooled
     if config.decide == ISSUER_TRIMMED and across:
         estimate = across
@@ -171,7 +183,7 @@ def conclude(
     flip, contamination = _fragility(estimate, told, found, config)
     horizon = config.horizon or template.outcome.horizon
     names = [votes.issuers[place] for place in estimate.issuers]
-    flags = _flags(defenses, estimate, weighed, arms, horizon, found)
+    flags = _flags(defenses, estimate, weighed, arms, horizon, found, past)
     judged = Found(
         estimate,
         pooled,
@@ -240,8 +252,11 @@ def _steps(
                 estimate.difference,
             )
         )
-    else:
+    elif estimate.method == POOLED:
         steps.append(Step("pooled", "difference", None, pooled.difference, estimate.note))
+    else:
+        before, after = pooled.difference, estimate.difference
+        steps.append(Step("across issuers", "difference", before, after, estimate.note))
     effective = sum(arm.effective for arm in estimate.arms)
     why = f"95 % interval {estimate.low:+.4g} to {estimate.high:+.4g}; {estimate.note}"
     steps.append(Step("interval", "independent cases", len(votes), effective, why))
@@ -316,6 +331,8 @@ def _fragility(
     scale = told.scale
     sign = 1.0 if estimate.difference >= 0 else -1.0
     decided = abs(estimate.difference) >= NOTHING * scale.span
+    if config.across != TRIMMED_MEAN and estimate.method != POOLED:
+        return (_searched(found, config, sign, -scale.span) if decided else None), ()
     if estimate.method == ISSUER_TRIMMED:
         trim, search = config.trim_ratio, config.fragility
         low, high = Quantiles.of(found.value, found.weight).cleaned(np.array(CONTAMINATION), trim)
@@ -329,6 +346,21 @@ def _fragility(
     return flip, tuple(Contamination(share, low, high) for share, (low, high) in pairs)
 
 
+def _searched(found: Differences, config: SynthesisConfig, sign: float, worst: float) -> FlipRadius:
+    """Return a flip radius without a guarantee, for estimators across issuers that have none."""
+    shares_of = ACROSS[config.across]
+    size, share = fewest_turned(found, shares_of, sign, worst) if config.fragility else (None, None)
+    attack = "the issuers with the greatest pull report the worst" if size else "none found"
+    return FlipRadius(
+        guaranteed=0.0,
+        inside=0.0,
+        found=share,
+        attack=attack if config.fragility else "not searched",
+        size=size,
+        meaning=f"no guarantee is known for the {config.across} of issuers' differences",
+    )
+
+
 def _flags(
     defenses: Sequence[Defense],
     estimate: Estimate,
@@ -336,6 +368,7 @@ def _flags(
     arms: tuple[str, str],
     horizon: int,
     found: Differences,
+    past: Past | None,
 ) -> list[tuple[str, str]]:
     evidence = Evidence(
         votes=weighed.votes,
@@ -353,6 +386,7 @@ def _flags(
             weighed.votes.issuers[place]: float(value)
             for place, value in zip(found.issuer, found.value, strict=True)
         },
+        past=past,
     )
     return [
         (defense.card.id, flag.reason)

@@ -318,6 +318,12 @@ def _check_defenses(node: NodeTable) -> None:
             raise ScenarioError(f"node.defenses: {name!r} is there twice")
     if "roster_routing" in node.defenses and node.roster is None:
         raise ScenarioError("node.defenses: 'roster_routing' needs node.roster")
+    for name in ("beta_reputation", "eigentrust", "cusum"):
+        if name in node.defenses:
+            raise ScenarioError(
+                f"node.defenses: {name!r} needs evidence or an archive that no node collects yet; "
+                "it is for the library and the laboratory"
+            )
     if "structure" in node.defenses and not node.templates:
         raise ScenarioError("node.defenses: 'structure' needs node.templates")
 

@@ -21,7 +21,7 @@ CACHE_SIZE_KIB = 64 * 1024
 CHECKPOINT_PAGES = 4_096
 """16 MiB of log between checkpoints: rows that are written often are copied back once."""
 
-Values: TypeAlias = Sequence[bytes | str | int | None]
+Values: TypeAlias = Sequence[bytes | str | int | float | None]
 Result: TypeAlias = tuple[Any, ...]
 """One row; its columns have the types of the schema."""
 
