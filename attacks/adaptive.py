@@ -21,6 +21,7 @@ from qisguard.plugins import Card, Poisons, Rehearsed
 CASES_MAX = 4
 """Cases that one seat may claim."""
 STEP_MIN = 0.05
+GOALS = ("flip", "unnoticed", "mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ CORNERS: dict[str, Plan] = {
 class AdaptivePoisoning:
     """Searches ``plans`` candidates, at most, on up to ``polls`` rehearsed polls each.
 
-    ``goal``: ``flip`` the answer, or flip it ``unnoticed``, while it is called ok.
+    ``goal``: ``flip`` the answer; flip it ``unnoticed``, while it is called ok; or move the ``mean``
+    of numbers beside it.
     """
 
     plans: int = 150
@@ -144,8 +146,8 @@ class AdaptivePoisoning:
             raise ValueError(f"plans = {self.plans}, must be {len(CORNERS)} to 100000")
         if not 4 <= self.polls <= 10_000:
             raise ValueError(f"polls = {self.polls}, must be 4 to 10000")
-        if self.goal not in ("flip", "unnoticed"):
-            raise ValueError(f"goal = {self.goal!r}, must be flip or unnoticed")
+        if self.goal not in GOALS:
+            raise ValueError(f"goal = {self.goal!r}, must be one of {', '.join(GOALS)}")
 
     card = Card(
         id="adaptive_poisoning",
@@ -168,8 +170,9 @@ class AdaptivePoisoning:
             nonlocal tried
             tried += 1
             got = rehearse(plan, polls)
-            won = got.flipped if self.goal == "flip" else got.unnoticed
-            return won, got.margin if self.goal == "flip" else -abs(got.margin)
+            if self.goal == "unnoticed":
+                return got.unnoticed, -abs(got.margin)
+            return (0.0, got.mean_margin) if self.goal == "mean" else (got.flipped, got.margin)
 
         names = {plan: name for name, plan in CORNERS.items()}
         starts = [*CORNERS.values(), *(_anywhere(rng) for _ in range(self.plans // 3))]
@@ -186,7 +189,8 @@ class AdaptivePoisoning:
                     best, best_score, improved = candidate, found, True
             step = step if improved else step / 2
         begun = f" (known as {names[best]!r})" if best in names else ""
-        return best, f"{best.words}{begun}; {best_score[0]:.2f} of its rehearsals"
+        won = "" if self.goal == "mean" else f"; {best_score[0]:.2f} of its rehearsals"
+        return best, f"{best.words}{begun}{won}"
 
 
 def _anywhere(rng: random.Random) -> Plan:

@@ -303,12 +303,14 @@ class Poisons(Protocol):
 class Rehearsed(NamedTuple):
     """What a poisoner would have got: polls flipped, flipped and called ok, and the mean margin.
 
-    The first two are ratios; the margin is the difference of the arms, in favour of the worse one.
+    The first two are ratios; a margin is a difference of the arms in favour of the worse one: the
+    decision's, and that of the means beside it, where there are any.
     """
 
     flipped: float
     unnoticed: float
     margin: float
+    mean_margin: float
 
 
 @runtime_checkable

@@ -63,16 +63,17 @@ class Rehearsals:
 
     def __call__(self, poisoner: Poisons, count: int) -> Rehearsed:
         """Return what ``poisoner`` gets in the first ``count`` polls."""
-        player, target = self._player, self._player.population.target
+        player = self._player
+        sign = 1.0 if player.population.target else -1.0
         tally = Tally(player.population)
         flips = quiet = 0
-        margin = 0.0
+        margin = beside = 0.0
         for number in range(count):
             found = player.answer(player.attacked(poisoner, Stage.REHEARSAL, SEED, number))
-            flipped = tally.is_flipped(found)
+            answer, flipped = found.answer, tally.is_flipped(found)
             flips += flipped
-            quiet += flipped and found.answer.state is State.OK
-            difference = found.answer.difference or 0.0
-            margin += difference if target else -difference
+            quiet += flipped and answer.state is State.OK
+            margin += sign * (answer.difference or 0.0)
+            beside += sign * (answer.beside.difference if answer.beside else 0.0)
         self.polls += count
-        return Rehearsed(flips / count, quiet / count, margin / count)
+        return Rehearsed(flips / count, quiet / count, margin / count, beside / count)
