@@ -20,7 +20,8 @@ from qisguard.plugins import Card, Poisons, Rehearsed
 
 CASES_MAX = 4
 """Cases that one seat may claim."""
-STEP_MIN = 0.05
+STEP_MIN = 0.02
+TOLD_MIN = 0.05
 GOALS = ("flip", "unnoticed", "mean")
 
 
@@ -102,16 +103,16 @@ class Plan:
             f"{self.target:.0%} of its cases in the better arm, {self.bad:.0%} of them lies",
             f"{self.reach:.0%} of the way to the worst outcome",
         ]
-        if self.late >= STEP_MIN:
+        if self.late >= TOLD_MIN:
             told.append(f"times at {self.late:.0%} of the horizon")
-        if self.decoys >= STEP_MIN:
+        if self.decoys >= TOLD_MIN:
             told.append(f"{self.decoys:.0%} of the lies decoys")
         told.append(f"{self.used:.0%} of the identities")
         if self.issuers < 1:
             told.append(f"from {self.issuers:.0%} of the issuers at hand")
-        if self.cases >= STEP_MIN:
+        if self.cases >= TOLD_MIN:
             told.append(f"{1 + round(self.cases * (CASES_MAX - 1))} cases each")
-        told.append("all today" if self.early < STEP_MIN else f"over {self.early:.0%} of the days")
+        told.append("all today" if self.early < TOLD_MIN else f"over {self.early:.0%} of the days")
         return ", ".join(told)
 
 

@@ -127,6 +127,15 @@ def test_a_seat_shows_what_its_standing_says() -> None:
     assert cases["fresh"] == cases["enrolled"] == 0
 
 
+def test_more_cases_of_a_member_are_signed_with_its_key() -> None:
+    votes, shown, taken, rng = _polled("binary", "enrolled")
+    ballots = ATTACKS["constant_votes"]().poison(shown, rng)
+    everything, poison = cast(votes, taken, shown, ballots, rng)
+    theirs = everything.where(poison)
+    assert set(theirs.author) <= set(everything.where(~poison).author)
+    assert (len(np.unique(everything.author)), len(np.unique(theirs.author))) == (20, 2)
+
+
 def test_strangers_come_beside_any_standing() -> None:
     _, alone, _, _ = _polled("binary", "hospitals")
     votes, both, taken, rng = _polled("binary", "hospitals", strangers=25)
