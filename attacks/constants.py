@@ -12,9 +12,13 @@ from qisguard.plugins import Card
 
 @dataclass(frozen=True, slots=True)
 class ConstantVotes:
-    """Every seat reports the worst in the target arm, or the best in the other."""
+    """Every seat reports the worst in the target arm, or the best in the other, today.
+
+    With ``every_day`` they arrive over all the days that the attack has.
+    """
 
     target_ratio: float = 0.5
+    every_day: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.target_ratio <= 1:
@@ -35,7 +39,9 @@ class ConstantVotes:
     def poison(self, poll: Poll, rng: np.random.Generator) -> Ballots:
         """Return one extreme outcome of each seat."""
         arm = arms(poll, self.target_ratio, rng)
-        return one_each(poll, arm, worst(poll, arm, rng))
+        first = poll.days[0] if self.every_day else poll.days[1]
+        day = rng.integers(first, poll.days[1], len(arm), endpoint=True)
+        return one_each(poll, arm, worst(poll, arm, rng), day)
 
 
 @dataclass(frozen=True, slots=True)

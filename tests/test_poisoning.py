@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from qisguard.attacks import ATTACKS
+from qisguard.attacks.adaptive import AdaptivePoisoning, Plan
 from qisguard.attacks.little import paper_z
 from qisguard.attacks.stuffing import ReplayedVotes
 from qisguard.errors import ScenarioError
@@ -15,12 +16,13 @@ from qisguard.lab.poisoning.play import Player, Stage
 from qisguard.lab.poisoning.population import population_of
 from qisguard.lab.poisoning.rehearsal import Rehearsals
 from qisguard.lab.poisoning.seats import take_seats
-from qisguard.lab.scenario.loading import load_scenario
+from qisguard.lab.poisoning.watching import past_of
+from qisguard.lab.scenario.loading import load_scenario, packaged
 from qisguard.lab.scenario.tables import AttackTable, PopulationTable, Standing
 from qisguard.lab.trial.engines import Job, run_job
 from qisguard.outcomes.ballots import NEW_CASE, Ballots, Poll, Seats
 from qisguard.outcomes.votes import Votes
-from qisguard.plugins import Adapts, Poisons
+from qisguard.plugins import Adapts, Poisons, Rehearsed
 from tests.polls import DEFENSES, POPULATIONS, play, poll, rate
 
 STANDINGS: tuple[Standing, ...] = (
@@ -341,3 +343,38 @@ def test_an_attacker_who_wants_to_go_unnoticed_is_called_ok_more_often() -> None
     )
     one, other = (found.ratios["flipped_unnoticed"][0] for found in (flips, quiet))
     assert other >= one
+
+
+def test_the_search_finds_what_no_known_attack_is() -> None:
+    def rehearse(plan: Poisons, polls: int) -> Rehearsed:
+        assert isinstance(plan, Plan)
+        miss = abs(plan.reach - 0.62) + abs(plan.target - 0.81) + abs(plan.late - 0.3)
+        return Rehearsed(0.0, 0.0, -miss, 0.0)
+
+    best, words = AdaptivePoisoning(plans=400).adapt(rehearse)
+    assert isinstance(best, Plan)
+    assert abs(best.reach - 0.62) + abs(best.target - 0.81) + abs(best.late - 0.3) < 0.1
+    assert "times at 3" in words
+    assert AdaptivePoisoning(plans=400).adapt(rehearse) == (best, words)
+
+
+def test_the_archive_of_a_poll_holds_every_settled_outcome_once() -> None:
+    votes, *_ = _polled("time-to-event", "fresh")
+    past = past_of(votes, 730)
+    settled = (votes.event & (votes.value <= 730)) | (votes.value >= 730)
+    assert past.known.sum() == settled.sum() < len(votes)
+    alive = settled & ~(votes.event & (votes.value <= 730))
+    assert past.total.sum() == past.squares.sum() == alive.sum()
+    first = (past.day == votes.day[0]) & (past.issuer == votes.issuer[0])
+    cell = (votes.day == votes.day[0]) & (votes.issuer == votes.issuer[0])
+    assert past.known[first].sum() == settled[cell].sum()
+
+
+def test_a_reader_who_watches_notices_a_fifth_of_arrivals_and_seldom_nothing() -> None:
+    data, polls = packaged("poison-arrivals-20"), {"population.polls": 6}
+    found = run_job(Job(data, polls, "defended", 1))
+    assert found.ratios["detected"] == (6, 6)
+    assert 0 < found.values["delay"] < 1_000
+    calm = run_job(Job(data, polls, "guarded", 1))
+    assert calm.ratios["detected"][0] <= 1
+    assert "detected" not in run_job(Job(data, polls, "attacked", 1)).ratios

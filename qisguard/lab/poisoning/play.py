@@ -16,6 +16,7 @@ from qisguard.lab.poisoning.population import ARMS, Population
 from qisguard.lab.poisoning.seats import take_seats
 from qisguard.lab.scenario.tables import AttackTable
 from qisguard.outcomes.answer import Answer
+from qisguard.outcomes.archive import Past
 from qisguard.outcomes.ballots import Poll
 from qisguard.outcomes.synthesis import SynthesisConfig, conclude
 from qisguard.outcomes.votes import Collected, Votes
@@ -66,6 +67,12 @@ class Player:
     defenses: Sequence[Defense]
     config: SynthesisConfig
 
+    @property
+    def onset(self) -> int:
+        """Return the day on which the first packet of an attacker may arrive."""
+        first, last = self.population.days
+        return first + int(self.attack.onset * (last - first + 1))
+
     def honest(self, stage: Stage, seed: int, number: int) -> Cast:
         """Return a poll without an attack."""
         votes = self.population.draw(_rng(stage, _Luck.HONEST, seed, number))
@@ -84,7 +91,7 @@ class Player:
         poll = Poll(
             rule=self.population.template.outcome,
             target=self.population.target,
-            days=self.population.days,
+            days=(self.onset, self.population.days[1]),
             seats=seats,
             votes=honest if poisoner.sees_votes else None,
         )
@@ -92,11 +99,15 @@ class Player:
         order = _rng(stage, _Luck.ORDER, seed, number)
         return Cast(*cast(honest, taken, poll, ballots, order))
 
-    def answer(self, polled: Cast) -> Answered:
-        """Return what a reader of these votes is answered: the code that answers queries."""
+    def answer(self, polled: Cast, past: Past | None = None) -> Answered:
+        """Return what a reader of these votes is answered: the code that answers queries.
+
+        ``past`` is what replicas archived, for detectors that look at it.
+        """
         weighed = weigh_votes(Collected(polled.votes, {}), self.defenses)
         template = self.population.template
-        answer = conclude(weighed, len(polled.votes), template, self.config, self.defenses, ARMS)
+        size, config = len(polled.votes), self.config
+        answer = conclude(weighed, size, template, config, self.defenses, ARMS, past)
         poisoned = np.isin(weighed.votes.case, polled.votes.case[polled.poison])
         return Answered(answer, weighed, poisoned)
 

@@ -1,5 +1,7 @@
 """What polls are counted for: flips, what the reader was told, what became of the poison."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -70,6 +72,14 @@ class Tally:
     def is_flipped(self, found: Answered) -> bool:
         """Return whether the answer names the worse arm."""
         return found.answer.decision == ARMS[1 - self.population.target]
+
+    def watched(self, delays: Sequence[int | None]) -> None:
+        """Count delays in packets; the median takes polls without a report for endless."""
+        self.add("detected", sum(one is not None for one in delays), len(delays))
+        middle = sorted(math.inf if one is None else one for one in delays)[len(delays) // 2]
+        if math.isfinite(middle):
+            self.value("delay", middle)
+        self._events.append(f"{delays}")
 
     def add(self, metric: str, hits: int, tries: int = 1) -> None:
         """Count successes of tries."""

@@ -60,5 +60,6 @@ def _ranges(table: PopulationTable, attack: AttackTable) -> list[tuple[str, floa
         ("population.min_cohort", table.min_cohort, 1, CASES_MAX),
         ("population.flip_threshold", table.flip_threshold, 0, 1),
         ("attack.issuers", attack.issuers, 0, table.issuers),
+        ("attack.onset", attack.onset, 0, 0.99),
         ("attack.strangers", attack.strangers, 0, CASES_MAX),
     ]

@@ -78,7 +78,8 @@ class PopulationTable(_Table, frozen=True):
     ``icc`` is the intra-cluster correlation of an issuer's cases, the same rank in both arms.
     ``strangers`` is the share of honest cases off the roster, as old as those who keep coming; the
     packets arrive over ``days``. ``cohort_ratio`` of all cases are what the question asks about.
-    ``min_cohort`` and ``flip_threshold`` are the reader's, see ``SynthesisConfig``.
+    ``min_cohort`` and ``flip_threshold`` are the reader's, see ``SynthesisConfig``. If ``watched``,
+    it asks again and again from the onset on, and has the archive of all days.
     """
 
     kind: Literal["binary", "numeric", "time-to-event"] = "binary"
@@ -102,6 +103,7 @@ class PopulationTable(_Table, frozen=True):
     cohort_ratio: float = 1.0
     min_cohort: int = 11
     flip_threshold: float = 0.05
+    watched: bool = False
 
 
 class AttackTable(_Table, frozen=True):
@@ -121,7 +123,8 @@ class AttackTable(_Table, frozen=True):
     ``enrolled``, more cases of ``issuers`` members that are compromised, of all where that is 0;
     ``veterans``, honest cases of these that were taken over; ``hospitals``, every case of
     ``issuers`` members taken over, and the budget beside them. ``strangers`` fresh keys off the
-    roster come on top, which costs nearly nothing.
+    roster come on top, which costs nearly nothing. ``onset`` of the days pass before any of it
+    arrives.
     """
 
     name: str
@@ -138,6 +141,7 @@ class AttackTable(_Table, frozen=True):
     standing: Standing = "fresh"
     issuers: int = 0
     strangers: int = 0
+    onset: float = 0.0
     parameters: dict[str, Any] = {}
 
 

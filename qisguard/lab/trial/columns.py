@@ -11,6 +11,7 @@ from qisguard.lab.poisoning.play import Player, Stage
 from qisguard.lab.poisoning.population import population_of
 from qisguard.lab.poisoning.rehearsal import best_attack
 from qisguard.lab.poisoning.tally import Tally
+from qisguard.lab.poisoning.watching import delay, past_of
 from qisguard.lab.scenario.loading import Loaded
 from qisguard.lab.trial.arms import Arm
 from qisguard.lab.trial.measured import Measured, seal
@@ -33,19 +34,24 @@ def run_columns(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     tally = Tally(population)
     has_detector = any(isinstance(defense, Watches) for defense in defenses)
     false_alarms, alarms = [], []
+    is_watched = has_detector and scenario.population.watched
+    delays: list[int | None] = []
     for number in range(scenario.population.polls):
-        honest = player.honest(Stage.COUNTED, seed, number)
-        if poisoner is None:
-            tally.count(honest, player.answer(honest))
-            continue
-        attacked = player.attacked(poisoner, Stage.COUNTED, seed, number)
-        found = player.answer(attacked)
-        tally.count(attacked, found)
-        if has_detector:
+        polled = honest = player.honest(Stage.COUNTED, seed, number)
+        if poisoner is not None:
+            polled = player.attacked(poisoner, Stage.COUNTED, seed, number)
+        past = past_of(polled.votes, scenario.population.horizon) if is_watched else None
+        found = player.answer(polled, past)
+        tally.count(polled, found)
+        if is_watched:
+            delays.append(delay(player, polled, player.onset))
+        elif has_detector and poisoner is not None:
             alarms.append(bool(found.answer.flags))
             false_alarms.append(bool(player.answer(honest).answer.flags))
     if alarms:
         _compare(tally, alarms, false_alarms)
+    if delays:
+        tally.watched(delays)
     ratios, values = tally.ratios, tally.values
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     return Measured(ratios, values, seal(tally.events, ratios, values), notes, seconds, cpu)

@@ -127,6 +127,9 @@ METRICS: dict[str, Metric] = {
     ),
     "answers_ok": Metric("ratio", "of polls", "high", "the answer is called ok"),
     "answers_flagged": Metric("ratio", "of polls", "low", "a detector reported something"),
+    "detected": Metric(
+        "ratio", "of polls", "low", "a detector reported something from the onset of the attack on"
+    ),
     "flagged_by_chance": Metric(
         "ratio", "of polls", "low", "a detector that does nothing, with equal false alarms, did so"
     ),
@@ -150,6 +153,9 @@ METRICS: dict[str, Metric] = {
     "honest_kept": Metric("ratio", "of honest votes", "high", "have a weight in the end"),
     "poison_share": Metric("value", "of the weight", "low", "is that of false votes"),
     "bias": Metric("value", "difference", "high", "first arm less second, less the truth"),
+    "delay": Metric(
+        "value", "packets", "low", "from the onset to the first report, median of a trial's polls"
+    ),
     "mean_bias": Metric(
         "value", "difference", "high", "first mean less second, less the truth; of numbers, beside"
     ),
