@@ -312,7 +312,7 @@ def test_an_attack_on_votes_alone_needs_no_network() -> None:
 
 
 def test_the_adaptive_attacker_is_no_worse_than_the_attacks_that_it_knows() -> None:
-    size = {"plans": 30, "polls": 8}
+    size = {"plans": 20, "polls": 6}
     point: dict[str, Any] = {
         "attack__name": "adaptive_poisoning",
         "attack__standing": "enrolled",
@@ -336,9 +336,9 @@ def test_an_attacker_who_wants_to_go_unnoticed_is_called_ok_more_often() -> None
         "attack__standing": "veterans",
         "attack__share": 0.15,
     }
-    data = poll(polls=40)
+    data = poll(polls=20)
     flips, quiet = (
-        play(data, "defended", **common, attack__parameters={"plans": 30, "polls": 8, "goal": g})
+        play(data, "defended", **common, attack__parameters={"plans": 20, "polls": 6, "goal": g})
         for g in ("flip", "unnoticed")
     )
     one, other = (found.ratios["flipped_unnoticed"][0] for found in (flips, quiet))
