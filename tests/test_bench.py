@@ -8,6 +8,7 @@ import pytest
 
 from qisguard.cli import bench
 from qisguard.exits import Exit
+from qisguard.lab.bench import synthesis
 from qisguard.lab.bench.registry import BENCHES
 from qisguard.lab.bench.rows import Report, Row
 
@@ -102,3 +103,22 @@ def test_an_unknown_benchmark_is_wrong_usage_and_named() -> None:
     done = _run("bench", "modle")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"QE-400 no benchmark 'modle'; there are {', '.join(BENCHES)}" in done.stderr
+
+
+def test_the_synthesis_bench_answers_every_kind_and_fits_how_cost_grows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(synthesis, "SIZE", 4_000)
+    monkeypatch.setattr(synthesis, "SIZES", (1_000, 2_000, 4_000))
+    monkeypatch.setattr(synthesis, "REPEATS", 1)
+    ended: list[str] = []
+    rows = synthesis.measure(1, lambda name, done, total: ended.append(f"{name} {done}/{total}"))
+    assert ended[-1] == "time-to-event, by size 7/7"
+    assert sum(row.name.startswith("numeric: answer") for row in rows) == 5
+    assert sum(row.bar is not None for row in rows) == 11
+    assert all(row.value > 0 for row in rows if row.unit == "CPU s")
+
+
+def test_the_synthesis_bench_uses_every_defence_that_weighs_and_needs_nothing() -> None:
+    names = {defense.card.id for defense in synthesis.defenses()}
+    assert {"one_vote", "age", "leave_one_out"} <= names

@@ -146,6 +146,18 @@ def test_the_attack_found_flips_and_one_vote_less_of_its_family_does_not(
     assert lowest(size - 1) >= -1e-9
 
 
+@pytest.mark.parametrize("kind", [BINARY, NUMERIC])
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_the_guarantee_is_as_good_as_whole_votes_allow(kind: str, data: st.DataObject) -> None:
+    """A closed form in real weights: rounding and passing a tie cost two votes an arm at most."""
+    cases = data.draw(cohorts(kind))
+    radius = flip(kind, cases, decided(kind, cases))
+    weight = len(cases) * radius.guaranteed / (1 - radius.guaranteed)
+    assert radius.size is not None
+    assert weight <= radius.size <= weight + 4
+
+
 @pytest.mark.parametrize("kind", list(RULES))
 @settings(max_examples=60, deadline=None)
 @given(st.data())
@@ -283,6 +295,23 @@ def test_an_attacker_who_chooses_the_arm_needs_less_than_an_even_share() -> None
     assert radius.guaranteed < lead / (1 + lead)
     assert radius.inside < lead
     assert radius.attack == "the worst outcome in the better arm"
+
+
+def test_contamination_bounds_of_shares_are_reached() -> None:
+    """Two of ten taken from each arm: 7 of 10 against 4 of 10 becomes 5/8 - 4/8 or 7/8 - 2/8."""
+    cases = [(0, 1.0, 1)] * 7 + [(0, 0.0, 1)] * 3 + [(1, 1.0, 1)] * 4 + [(1, 0.0, 1)] * 6
+    arm, value, event = zip(*cases, strict=True)
+    told = tally(columns(arm, value, event, kind=BINARY), np.ones(20), RULES[BINARY])
+    assert told.contaminated(0.2) == pytest.approx((1 / 8, 5 / 8))
+
+
+def test_removed_poison_goes_where_it_is_cheaper() -> None:
+    """From .3 v .1 take successes of the first, from .9 v .7 failures of the second."""
+    low = [(0, 1.0, 1)] * 30 + [(0, 0.0, 1)] * 70 + [(1, 1.0, 1)] * 10 + [(1, 0.0, 1)] * 90
+    high = [(1 - arm, 1 - value, event) for arm, value, event in low]
+    removed = (30 - 10) / (1 - 0.1)
+    assert flip(BINARY, low, 0).inside == pytest.approx(removed / 200)
+    assert flip(BINARY, high, 0).inside == pytest.approx(removed / 200)
 
 
 def test_gbsg2_grade_ii_at_two_and_five_years_equals_lifelines() -> None:

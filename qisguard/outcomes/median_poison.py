@@ -2,9 +2,9 @@
 
 With x of the worst value added to an arm of weight a, its median is at most v as soon as the
 weight up to v reaches (a + x) / 2, that is x(v) = a - 2 F(v). Removing the x highest instead
-leaves a - x, and the condition is the same: x(v) again. Poison in both arms makes the medians meet
-at some v among the values, so the least is a minimum over the values: exact, and the same weight
-inside the data as added to it.
+leaves a - x, and the condition is the same: x(v) again. The other arm of weight b is past v from
+y(v) = 2 G(v) - b on, where G is its weight up to v. The least x(v) + y(v) over the values is exact,
+and the same weight inside the data as added to it.
 """
 
 from typing import TypeAlias
@@ -19,15 +19,14 @@ Range: TypeAlias = tuple[float, float]
 """The worst and the best value that there are."""
 
 
-def meeting(better: Ordered, worse: Ordered) -> float:
-    """Return the least weight of poison after which the better arm's median leads no longer."""
-    return _least(better, worse, _values(better, worse), passing=False)
+def crossing(better: Ordered, worse: Ordered, worst: float) -> float:
+    """Return the least weight of poison that brings the better arm's median below the other.
 
-
-def _least(better: Ordered, worse: Ordered, values: Floats, passing: bool) -> float:
-    """Return the least weight that brings the medians to one of ``values``, or past it."""
+    ``worst`` is the worst value there is. Any more than this weight does it, nothing less.
+    """
+    values = np.append(_values(better, worse), worst)
     upto = _weight(better, np.searchsorted(better.value, values, side="right"))
-    under = _weight(worse, np.searchsorted(worse.value, values, "right" if passing else "left"))
+    under = _weight(worse, np.searchsorted(worse.value, values, side="right"))
     first = np.maximum(better.total - 2 * upto, 0.0)
     second = np.maximum(2 * under - worse.total, 0.0)
     return float((first + second).min())
@@ -51,20 +50,21 @@ def _weight(arm: Ordered, count: Ints) -> Floats:
 
 def median_radius(better: Ordered, worse: Ordered, allowed: Range, search: bool) -> FlipRadius:
     """Return how little weight turns the better median; poison stays within ``allowed``."""
-    least = meeting(better, worse)
-    size, attack = _cheapest(better, worse, allowed) if search else (None, "not searched")
+    least = crossing(better, worse, allowed[0])
+    size, attack = _cheapest(better, worse, allowed, least) if search else (None, "not searched")
     total = better.total + worse.total
     return radius(total, least, least, size, attack, "whatever they say")
 
 
-def _cheapest(better: Ordered, worse: Ordered, allowed: Range) -> tuple[int | None, str]:
+def _cheapest(
+    better: Ordered, worse: Ordered, allowed: Range, least: float
+) -> tuple[int | None, str]:
     """Return the fewest whole votes of weight 1 that reverse the decision, and which.
 
     All of them say the worst or the best there is. Every number in the better arm is tried with
     the fewest in the other that get past it.
     """
-    values = np.append(_values(better, worse), allowed[0])
-    limit = int(_least(better, worse, values, passing=True)) + 4
+    limit = int(least) + 4
     count = np.arange(limit + 1)
     falls = _with_lowest(better, count.astype(np.float64), allowed[0])
     rises = -_with_lowest(worse.negated(), count.astype(np.float64), -allowed[1])
