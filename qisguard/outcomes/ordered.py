@@ -140,14 +140,11 @@ class Grouped:
         key = issuer * (size + 1) + self.rank
         every = np.arange(groups) * (size + 1)
         low, high = np.full(groups, -1), np.full(groups, size - 1)
-        while (open_ := high - low > 1).any():
-            middle = np.maximum((low + high) // 2, 0)
+        while (high - low > 1).any():
+            middle = np.maximum((low + high) // 2, 0)  # those that have ended stay where they are
             place = np.searchsorted(key, every + middle, side="right")
             own = self.upto[place] - self.upto[self.start[:-1]]
             others = self.arm.upto[middle] - own
             enough = others > wanted if strict else others >= wanted
-            low, high = (
-                np.where(open_ & ~enough, middle, low),
-                np.where(open_ & enough, middle, high),
-            )
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
         return high
