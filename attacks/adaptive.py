@@ -133,8 +133,8 @@ CORNERS: dict[str, Plan] = {
 class AdaptivePoisoning:
     """Searches ``plans`` candidates, at most, on up to ``polls`` rehearsed polls each.
 
-    ``goal``: ``flip`` the answer; flip it ``unnoticed``, while it is called ok; or move the ``mean``
-    of numbers beside it.
+    ``goal``: ``flip`` the answer; flip it ``unnoticed``, while it is called ok; or move the
+    ``mean`` of numbers beside it.
     """
 
     plans: int = 150
