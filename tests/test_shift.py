@@ -194,14 +194,16 @@ def slow_path(z: NDArray[np.float64], count: NDArray[np.float64]) -> list[float]
     return result
 
 
-def test_fewer_than_five_trusted_issuers_share_nothing() -> None:
-    rng = np.random.default_rng(1)
-    setting = Setting(hospitals=4)
-    stream = poisoned(honest(setting, SIZE, rng), 0, 0.2, (4,), rng)  # and strangers all along
-    past = drifting(stream, BEGIN, 0.4, rng).past()
-    assert shared_move(past, FIRST_DAY + BEGIN // 10, -1.0) is None
-    five = drifting(honest(Setting(hospitals=5), SIZE, rng), BEGIN, 0.4, rng).past()
-    assert shared_move(five, FIRST_DAY + BEGIN // 10, -1.0) is not None
+@pytest.mark.parametrize(("hospitals", "trusted"), [(4, False), (5, True)])
+def test_fewer_than_five_trusted_issuers_share_nothing(hospitals: int, trusted: bool) -> None:
+    """Strangers who saw the same all along are not one of them."""
+    rng, size = np.random.default_rng(1), 60_000
+    setting = Setting(hospitals=hospitals, icc=0.0)
+    stream = honest(setting, size, rng)
+    stream = replace(stream, issuer=np.where(rng.random(size) < 0.2, hospitals, stream.issuer))
+    past = drifting(stream, size // 2, 0.5, rng).past()
+    move = shared_move(past, FIRST_DAY + size // 20, -1.0)
+    assert (move is not None) is trusted
 
 
 # --- newcomers -----------------------------------------------------------------------------------
