@@ -294,6 +294,7 @@ def test_a_detector_is_counted_beside_one_that_does_nothing() -> None:
         ("per_arm = 200", "followed_to = 3", ["population.followed_to = 3", "200"]),
         ("share = 0.2", 'standing = "old"', ["attack.standing", "'old'"]),
         ("share = 0.2", 'standing = "hospitals"', ["attack.issuers = 0"]),
+        ("[attack]", "[network]\nnodes = 5\n[attack]", ["network", "votes alone"]),
         ("share = 0.2", "issuers = 21", ["attack.issuers = 21", "0 to 20"]),
     ],
 )
@@ -307,8 +308,11 @@ def test_an_attack_on_votes_alone_needs_no_network() -> None:
     data = poll().replace(b'engine = "columns"', b'engine = "virtual"')
     for name in DEFENSES:
         data = data.replace(f'[[defenses]]\nname = "{name}"'.encode(), b"")
-    with pytest.raises(ScenarioError, match="attacks no network"):
+    with pytest.raises(ScenarioError, match="has no polls"):
         load_scenario(data)
+    alone = data[: data.index(b"[population]")] + data[data.index(b"[attack]") :]
+    with pytest.raises(ScenarioError, match="attacks no network"):
+        load_scenario(alone)
 
 
 def test_the_adaptive_attacker_is_no_worse_than_the_attacks_that_it_knows() -> None:

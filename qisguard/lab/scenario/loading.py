@@ -261,6 +261,8 @@ def _check_engine(scenario: Scenario, attack: Attack) -> None:
     if engine == "columns":
         check_poll(scenario, attack)
         return
+    if scenario.population != PopulationTable():
+        raise ScenarioError(f"population: engine = {engine!r} has no polls, use 'columns'")
     if engine != "direct" and not hasattr(attack, "recruit"):
         raise ScenarioError(f"engine = {engine!r}: {name} attacks no network, run it on 'direct'")
     if isinstance(attack, Restarts) and not scenario.attack.victims:

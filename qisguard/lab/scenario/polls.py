@@ -3,7 +3,14 @@
 from qisguard.defenses import DEFENSES
 from qisguard.errors import ScenarioError
 from qisguard.fill import show
-from qisguard.lab.scenario.tables import AttackTable, PopulationTable, Scenario
+from qisguard.lab.scenario.tables import (
+    AttackTable,
+    ChurnTable,
+    NetworkTable,
+    PopulationTable,
+    Scenario,
+    WorkloadTable,
+)
 from qisguard.plugins import Adapts, Attack, Poisons
 
 CASES_MAX = 100_000
@@ -17,6 +24,13 @@ def check_poll(scenario: Scenario, attack: Attack) -> None:
     name, table = scenario.attack.name, scenario.population
     if not isinstance(attack, Poisons | Adapts):
         raise ScenarioError(f"engine = 'columns': {name} attacks no votes, run it on 'virtual'")
+    for table_name, given, nothing in (
+        ("network", scenario.network, NetworkTable()),
+        ("churn", scenario.churn, ChurnTable()),
+        ("workload", scenario.workload, WorkloadTable()),
+    ):
+        if given != nothing:
+            raise ScenarioError(f"{table_name}: 'columns' has votes alone, see population")
     for i, one in enumerate(scenario.defenses):
         if not any(hasattr(DEFENSES[one.name], seam) for seam in ("weigh", "watch", "tune")):
             raise ScenarioError(
