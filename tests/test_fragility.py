@@ -2,7 +2,7 @@ from itertools import combinations, combinations_with_replacement, product
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from qisguard.outcomes.fragility import issuer_radius
@@ -198,6 +198,7 @@ def test_twenty_agreeing_issuers_fall_to_the_sixth_that_turns() -> None:
 
 
 @settings(max_examples=100, deadline=None)
+@example([(0.0, 1.0), (0.0, 0.5), (1.0, 1.5), (0.5, 2.0), (0.25, 1.0)])
 @given(st.lists(st.tuples(st.floats(-1, 1), SHARES), min_size=5, max_size=9))
 def test_no_fewer_issuers_than_the_search_found_reverse_the_trimmed_mean(
     issuers: list[tuple[float, float]],

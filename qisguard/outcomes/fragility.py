@@ -7,13 +7,17 @@ floor is ``Quantiles.turned``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 
 import numpy as np
 
-from qisguard.outcomes.arrays import NOTHING, Floats
-from qisguard.outcomes.issuers import FULL, Differences, Quantiles, trimmed_mean
+from qisguard.outcomes.arrays import NOTHING, Floats, Ints
+from qisguard.outcomes.issuers import FULL, Differences, Quantiles
 
 SHARES: Floats = np.arange(1, 1001) / 1000.0
+SETS_MAX = 5_000
+"""Sets of issuers of one size that are all tried: every four of twenty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +110,39 @@ def issuer_radius(
 def _turned(
     value: Floats, weight: Floats, trim: float, worst: float
 ) -> tuple[int | None, float | None, str]:
-    """Return the fewest issuers that reverse the decision when they report the worst, by search."""
-    orders = {
-        "the issuers that favour the better arm most": np.argsort(-value, kind="stable"),
-        "the issuers with the greatest pull": np.argsort(-(value - worst) * weight, kind="stable"),
-    }
+    """Return the fewest issuers that reverse the decision when they report the worst, by search.
+
+    Every set of them is tried while there are at most ``SETS_MAX``, then those that favour the
+    better arm most and those with the greatest pull.
+    """
     for size in range(1, len(value) + 1):
-        for name, order in orders.items():
-            said, full = value.copy(), weight.copy()
-            said[order[:size]], full[order[:size]] = worst, FULL
-            if trimmed_mean(said, full, trim) < NOTHING * worst:
-                share = float(size * FULL / full.sum())
-                attack = f"the worst in the better arm and the best in the other, from {name}"
-                return size, share, attack
+        turned = _sets(value, weight, worst, size)
+        said, full = (np.repeat(column[None], len(turned), axis=0) for column in (value, weight))
+        np.put_along_axis(said, turned, worst, axis=1)
+        np.put_along_axis(full, turned, FULL, axis=1)
+        means = _trimmed_means(said, full, trim)
+        best = int(np.argmin(means))
+        if means[best] < NOTHING * worst:
+            share = float(size * FULL / full[best].sum())
+            attack = f"the worst in the better arm and the best in the other, from {size} issuers"
+            return size, share, attack
     return None, None, "none found"
+
+
+def _sets(value: Floats, weight: Floats, worst: float, size: int) -> Ints:
+    """Return (r, size): which issuers to try."""
+    if comb(len(value), size) <= SETS_MAX:
+        return np.array(list(combinations(range(len(value)), size)), np.int64)
+    orders = np.argsort(-value, kind="stable"), np.argsort((worst - value) * weight, kind="stable")
+    return np.stack([order[:size] for order in orders])
+
+
+def _trimmed_means(value: Floats, weight: Floats, trim: float) -> Floats:
+    """Return (r,): the trimmed mean of each of (r, m) rows."""
+    order = np.argsort(value, axis=1, kind="stable")
+    ordered, part = (np.take_along_axis(column, order, axis=1) for column in (value, weight))
+    total = part.sum(axis=1, keepdims=True)
+    upper = np.cumsum(part, axis=1) / total
+    inside = np.minimum(upper, 1 - trim) - np.maximum(upper - part / total, trim)
+    share = np.maximum(inside, 0.0) / (1 - 2 * trim)
+    return np.asarray((share * ordered).sum(axis=1), np.float64)
