@@ -359,6 +359,7 @@ def test_the_search_finds_what_no_known_attack_is() -> None:
     assert isinstance(best, Plan)
     assert abs(best.reach - 0.62) + abs(best.target - 0.81) + abs(best.late - 0.3) < 0.1
     assert "times at 3" in words
+    assert (best.used, best.decoys, best.issuers, best.cases) == (1.0, 0.0, 1.0, 0.0)
     assert AdaptivePoisoning(plans=400).adapt(rehearse) == (best, words)
 
 
