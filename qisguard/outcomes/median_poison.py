@@ -51,20 +51,23 @@ def _weight(arm: Ordered, count: Ints) -> Floats:
 def median_radius(better: Ordered, worse: Ordered, allowed: Range, search: bool) -> FlipRadius:
     """Return how little weight turns the better median; poison stays within ``allowed``."""
     least = crossing(better, worse, allowed[0])
-    size, attack = _cheapest(better, worse, allowed, least) if search else (None, "not searched")
     total = better.total + worse.total
+    size, attack = None, "not searched"
+    if search:
+        size, attack = _cheapest(better, worse, allowed, int(least) + 4)
+        if size is None:  # values at the end of the range tie long before they are reversed
+            size, attack = _cheapest(better, worse, allowed, int(total) + 4)
     return radius(total, least, least, size, attack, "whatever they say")
 
 
 def _cheapest(
-    better: Ordered, worse: Ordered, allowed: Range, least: float
+    better: Ordered, worse: Ordered, allowed: Range, limit: int
 ) -> tuple[int | None, str]:
-    """Return the fewest whole votes of weight 1 that reverse the decision, and which.
+    """Return the fewest whole votes of weight 1, up to ``limit``, that reverse the decision.
 
     All of them say the worst or the best there is. Every number in the better arm is tried with
     the fewest in the other that get past it.
     """
-    limit = int(least) + 4
     count = np.arange(limit + 1)
     falls = _with_lowest(better, count.astype(np.float64), allowed[0])
     rises = -_with_lowest(worse.negated(), count.astype(np.float64), -allowed[1])

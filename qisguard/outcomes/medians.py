@@ -2,7 +2,7 @@
 
 The median decides because no location estimate has a smaller worst bias: with a share f of the
 weight poisoned it moves by at most the normal quantile of 1 / (2 (1 - f)) standard deviations,
-.25 at f = .2 (Huber 1964). A mean moves as far as the template's range lets one value go.
+.32 at f = .2 (Huber 1964). A mean moves as far as the template's range lets one value go.
 
 The jackknife is not consistent for a median. Its interval is Woodruff's (1952): where the weight
 below the median is a share of 1/2, with the variance that leaving out issuers gives that share, the
