@@ -8,7 +8,8 @@ from heapq import nsmallest
 
 from qisguard.identity.ids import NodeId, node_id
 from qisguard.identity.keys import KeyPair
-from qisguard.identity.puzzle import solve_dynamic, static_bits
+from qisguard.identity.network import Network
+from qisguard.identity.puzzle import SOLUTION_SIZE, solve_dynamic, static_bits
 from qisguard.plugins import Card, Counted, World
 
 
@@ -38,7 +39,7 @@ class IdGrinding:
         family="Sybil",
         summary="tries key pairs until the ids are nearer to one key than the honest replicas",
         capability="one core; the place of a key, and how many nodes there are",
-        breaks="the price of a place (keys_per_id, seconds_per_id, ids_per_second)",
+        breaks="the price of a place (keys_per_id, seconds_per_id, ids_per_second, mib_per_id)",
         source="Sridhar et al., NDSS 2024, figure 9; Baumgart and Mies, 2007, section 4.1",
         seen="young ids that share more bits with a key than chance gives",
         limits="2^c1 is a factor, not a wall: a roster is what makes chosen ids worthless",
@@ -51,7 +52,7 @@ class IdGrinding:
         place = rng.getrandbits(256)
         honest = [rng.getrandbits(256) for _ in range(self.nodes)]
         limit = nsmallest(self.among, (identifier ^ place for identifier in honest))[-1]
-        tries = found = 0
+        tries = found = hashes = 0
         began = time.process_time()
         while found < self.wanted:
             tries += 1
@@ -59,11 +60,22 @@ class IdGrinding:
             if identifier ^ place < limit and static_bits(identifier) >= bits:
                 found += 1
                 if network.c2:
-                    where = network.id, network.epoch, identifier
-                    solve_dynamic(*where, network.c2, rng.randbytes, network.cost)
+                    hashes += _solve(network, identifier, rng)
         seconds = time.process_time() - began
         return {
             "keys_per_id": tries / found,
+            "mib_per_id": hashes * (network.memory * network.passes / 1_024) / found
+            if network.cost
+            else 0.0,
             "seconds_per_id": seconds / found,
             "ids_per_second": found / seconds,
         }
+
+
+def _solve(network: Network, identifier: NodeId, rng: random.Random) -> int:
+    """Solve the dynamic puzzle for an id; return how many hashes that took: it counts upwards."""
+    start = rng.randbytes(SOLUTION_SIZE)
+    where = network.id, network.epoch, identifier
+    solution = solve_dynamic(*where, network.c2, lambda size: start, network.cost)
+    first, last = (int.from_bytes(data, "big") for data in (start, solution))
+    return (last - first) % (1 << 8 * SOLUTION_SIZE) + 1

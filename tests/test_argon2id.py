@@ -44,6 +44,8 @@ def test_places_cost_as_many_keys_and_identities_far_more_seconds() -> None:
     seconds = [float(counts["seconds_per_id"]) for counts in told.values()]  # type: ignore[arg-type]
     assert keys == pytest.approx([2.5, 2.5], rel=0.5)
     assert seconds[1] > 3 * seconds[0]
+    memory = [float(counts["mib_per_id"]) for counts in told.values()]  # type: ignore[arg-type]
+    assert memory == pytest.approx([0.0, 4.0], rel=0.6), "2^2 tries of one MiB"
 
 
 @pytest.mark.parametrize("words", [{"dynamic_bits": 25}, {"memory": 1}, {"passes": 0}])

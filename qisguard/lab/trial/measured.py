@@ -186,6 +186,7 @@ METRICS: dict[str, Metric] = {
     ),
     "attack_datagrams": Metric("value", "datagrams", "low", "sent by attackers that are no nodes"),
     "keys_per_id": Metric("value", "key pairs", "high", "tried for one identity in a wanted place"),
+    "mib_per_id": Metric("value", "MiB", "high", "of memory filled for one such identity"),
     "seconds_per_id": Metric("time", "seconds", "high", "of one core, for one such identity"),
     "ids_per_second": Metric("time", "per second", "low", "identities let in, of one core"),
     "keys_per_second": Metric("time", "per second", "low", "similarity keys tried, of one core"),
