@@ -1,6 +1,7 @@
 """Two versions of a template beside each other: what is asked, what moves, and who votes once."""
 
 import asyncio
+import re
 import shutil
 from itertools import product
 from pathlib import Path
@@ -197,7 +198,7 @@ def test_cases_move_to_a_new_version_one_by_one_and_every_case_votes_once(tmp_pa
     two.write_text(V2)
     place = net.config("node-01")
     both = f'templates = ["breast-cancer", "{two}"]'
-    place.write_text(place.read_text().replace('templates = ["breast-cancer"]', both))
+    place.write_text(re.sub(r"templates = \[.*\]", lambda found: both, place.read_text()))
     config = load_config(place)
     key = net.folder / "authors" / "issuer-01.key"
     first = EXAMPLES / "invented-1.csv"

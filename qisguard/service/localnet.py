@@ -47,7 +47,7 @@ DEFENSES = (
     "issuer_trim",
     "leave_one_out",
 )
-TEMPLATES = ("breast-cancer",)
+TEMPLATES = ("breast-cancer", "hba1c", "readmission")
 
 Progress = Callable[[str, int, int], None]
 
