@@ -1,6 +1,7 @@
 """What can be run: every attack, every packaged scenario, and what is told about them."""
 
 from dataclasses import asdict
+from functools import cache
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def scenarios() -> list[dict[str, str]]:
     """Return a row for each packaged scenario."""
     rows = []
     for name in packaged_names():
-        scenario = load_scenario(packaged(name)).scenario
+        scenario = _packaged(name)
         rows.append(
             {
                 "id": name,
@@ -48,6 +49,11 @@ def scenarios() -> list[dict[str, str]]:
     return rows
 
 
+@cache
+def _packaged(name: str) -> Scenario:
+    return load_scenario(packaged(name)).scenario
+
+
 def show_one(name: str) -> dict[str, Any]:
     """Return everything about one attack or scenario.
 
@@ -55,9 +61,7 @@ def show_one(name: str) -> dict[str, Any]:
         ScenarioError: there is no such thing.
     """
     if name in ATTACKS:
-        using = [
-            n for n in packaged_names() if load_scenario(packaged(n)).scenario.attack.name == name
-        ]
+        using = [n for n in packaged_names() if _packaged(n).attack.name == name]
         return {
             "attack": asdict(ATTACKS[name].card),
             "engines": _engines(ATTACKS[name]),
