@@ -20,7 +20,8 @@ class PrefixLimit:
         source="Baumgart and Mies, S/Kademlia, ICPADS 2007, section 4.3 (chi)",
         seen="newcomers counted as 'not admitted: id too close'",
         limits="must exceed log2 of the network's size by some bits, or honest neighbours are "
-        "refused; ids ground just below the limit pass it",
+        "refused; ids ground just below the limit pass it, and ids ground for one node pass it at "
+        "that node's neighbours",
     )
 
     def tune(self, settings: Settings) -> Settings:
