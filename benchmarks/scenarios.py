@@ -7,8 +7,9 @@ Every scenario is a run of ``qisguard attack run`` in a folder of its own below 
 was interrupted goes on, one that is complete is read. A folder belongs to a scenario file as it is,
 so that an edited scenario runs anew; after a change of the code, name another folder.
 
-A scenario whose ``seeds.first`` is not 1 has gates that were changed after seeds before that had
-been seen: these are run as well, and their verdicts stand in the page beside those that count.
+A scenario whose ``seeds.first`` is not 1 was changed (a gate, the network, the number of seeds)
+after the seeds before that had been seen: these are run as well, and their verdicts stand in the
+page beside those that count.
 
 The page is written from all runs that are there, whatever ``--only`` says.
 """
@@ -60,14 +61,14 @@ Written by `benchmarks/scenarios.py`; no number here was typed.
 - A gate *holds* when its whole interval does (or the one end that it names), *fails* when none of
   it does, and is *not measured* while the interval lies across. Gates say what was measured, also
   where a defence does not help: a gate that holds is no praise.
-- A scenario whose seeds do not begin with 1 had a gate changed after the seeds before had been
-  seen; both verdicts are in the second table.
+- A scenario whose seeds do not begin with 1 was changed (a gate, the network, the number of seeds)
+  after the seeds before had been seen. The second table has the verdicts of what it is now on both.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One run: a scenario with its own seeds, or with those seen before its gates were changed."""
+    """One run: a scenario with its own seeds, or with those seen before it was changed."""
 
     name: str
     plan: Plan
@@ -164,7 +165,7 @@ def page(every: Sequence[Wanted]) -> str:
         _table(HEADS, rows),
     ]
     if seen:
-        blocks += ["## Gates that were changed after seeds had been seen", *_twice(own, seen)]
+        blocks += ["## Scenarios that were changed after seeds had been seen", *_twice(own, seen)]
     return "\n\n".join(block.strip() for block in blocks) + "\n"
 
 
