@@ -7,11 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes more than cores: many tests wait for sockets and for other processes."""
-    return (os.cpu_count() or 1) + 2
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _interrupts_are_heard() -> Iterator[None]:
     """Undo what a background job inherits: a shell makes it, and all it starts, ignore them."""

@@ -153,6 +153,7 @@ def test_a_plan_counts_trials_measures_one_of_each_arm_and_starts_nothing(folder
     assert "next: qisguard attack sweep" in words
 
 
+@pytest.mark.long
 def test_every_attack_and_scenario_is_listed_and_shown() -> None:
     listed = read_json("attack", "list")
     assert {row["id"] for row in listed["attacks"]} == set(ATTACKS)

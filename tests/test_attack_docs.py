@@ -44,6 +44,7 @@ def _run(script: str) -> str:
     return "".join(told)
 
 
+@pytest.mark.long
 def test_the_page_can_be_followed_from_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

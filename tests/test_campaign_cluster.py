@@ -51,6 +51,7 @@ def _cluster(folder: Path, count: int) -> "Iterator[tuple[str, list[subprocess.P
         yield address, [stack.enter_context(_process(*one, *local)) for _ in range(count)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_campaign_on_a_cluster_outlives_a_worker_and_finds_what_this_machine_finds(
     tmp_path: Path,

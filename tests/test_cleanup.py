@@ -73,6 +73,7 @@ def _kill_itself(story: str, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 # --- a campaign that is killed -------------------------------------------------------------------
 @NEEDS_PROC
 def test_what_a_killed_campaign_leaves_is_removed_and_nothing_else(

@@ -21,6 +21,8 @@ from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from tests.side_by_side import ARMS, Answer, Tables, bounds, compare, draw, scenario, settle
 
+pytestmark = pytest.mark.long
+
 NODES = 200
 LOOK_UPS = {"virtual": 60, "model": 3_000}
 SEEDS = 2

@@ -23,6 +23,7 @@ NODES = 200
 FLOOD = 256
 
 
+@pytest.mark.long
 def test_after_joining_every_node_lists_the_nearest_of_all_it_met_and_who_is_near_it() -> None:
     """A join looks for our own id, so the nearest 20 are known at once; the list fills later."""
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from qisguard.lab.scenario.loading import packaged_names
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +18,7 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.long
 def test_a_run_is_made_once_and_its_gates_stand_in_the_page(tmp_path: Path) -> None:
     found = _run(tmp_path, "--only", "key-dictionary", "--processes", "1", "--json")
     assert found.returncode == 0, found.stderr

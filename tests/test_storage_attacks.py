@@ -34,6 +34,7 @@ def test_a_censor_that_comes_after_the_record_does_as_well() -> None:
     assert ratio("storage-censor-after", "defended", "readable", **SMALL) == 1.0
 
 
+@pytest.mark.long
 def test_spam_of_one_network_fills_stores_up_to_the_cap_and_pushes_out_nobody() -> None:
     name = "provider-spam-records"
     assert value(name, "attacked", "store_max", **FEW) > 35
@@ -42,6 +43,7 @@ def test_spam_of_one_network_fills_stores_up_to_the_cap_and_pushes_out_nobody() 
     assert ratio(name, "guarded", "readable", **FEW) == 1.0
 
 
+@pytest.mark.long
 def test_a_cap_locks_honest_records_out_where_spam_of_many_networks_came_first() -> None:
     """What the card admits: nothing tells forty networks of spam from forty honest ones."""
     name = "provider-spam-networks"
