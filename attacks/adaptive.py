@@ -135,13 +135,15 @@ class AdaptivePoisoning:
     """Searches ``plans`` candidates, at most, on up to ``polls`` rehearsed polls each.
 
     ``goal``: ``flip`` the answer; flip it ``unnoticed``, while it is called ok; or move the
-    ``mean`` of numbers beside it.
+    ``mean`` of numbers beside it. ``cases``: how many an identity may claim, at most ``CASES_MAX``;
+    with 1 the share of identities is the share of votes.
     """
 
     plans: int = 150
     polls: int = 40
     goal: str = "flip"
     seed: int = 1
+    cases: int = CASES_MAX
 
     def __post_init__(self) -> None:
         if not len(CORNERS) <= self.plans <= 100_000:
@@ -150,13 +152,15 @@ class AdaptivePoisoning:
             raise ValueError(f"polls = {self.polls}, must be 4 to 10000")
         if self.goal not in GOALS:
             raise ValueError(f"goal = {self.goal!r}, must be one of {', '.join(GOALS)}")
+        if not 1 <= self.cases <= CASES_MAX:
+            raise ValueError(f"cases = {self.cases}, must be 1 to {CASES_MAX}")
 
     card = Card(
         id="adaptive_poisoning",
         family="poisoning",
         summary="searches for the votes that beat these very defences",
         capability="knows all defences with their parameters, the honest votes and who is who; "
-        "bounded by its identities alone",
+        "bounded by its identities and the cases that each may claim",
         breaks="defences that were scored against attacks that did not know them",
         source="Tramer et al., NeurIPS 2020 (adaptive attacks); design, section 5",
         seen="what the best attack looks like, which the report names",
@@ -176,14 +180,15 @@ class AdaptivePoisoning:
                 return got.unnoticed, -abs(got.margin)
             return (0.0, got.mean_margin) if self.goal == "mean" else (got.flipped, got.margin)
 
-        names = {plan: name for name, plan in CORNERS.items()}
-        starts = [*CORNERS.values(), *(_anywhere(rng) for _ in range(self.plans // 3))]
+        names = {self._allowed(plan): name for name, plan in reversed(CORNERS.items())}
+        drawn = (self._allowed(_anywhere(rng)) for _ in range(self.plans // 3))
+        starts = [*reversed(names), *drawn]
         first = sorted(starts, key=lambda plan: score(plan, few), reverse=True)
         best = max(first[:5], key=lambda plan: score(plan, self.polls))
         best_score, step = score(best, self.polls), 0.4
         while tried < self.plans and step >= STEP_MIN and best_score[0] < 1:
             improved = False
-            for candidate in _neighbours(best, step, rng):
+            for candidate in map(self._allowed, _neighbours(best, step, rng)):
                 if tried >= self.plans:
                     break
                 found = score(candidate, self.polls)
@@ -197,6 +202,10 @@ class AdaptivePoisoning:
         begun = f" (known as {names[best]!r})" if best in names else ""
         won = "" if self.goal == "mean" else f"; {best_score[0]:.2f} of its rehearsals"
         return best, f"{best.words}{begun}{won}"
+
+    def _allowed(self, plan: Plan) -> Plan:
+        """Return the plan with no more cases an identity than it may claim."""
+        return replace(plan, cases=min(plan.cases, (self.cases - 1) / (CASES_MAX - 1)))
 
 
 def _anywhere(rng: random.Random) -> Plan:

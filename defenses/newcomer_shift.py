@@ -52,13 +52,14 @@ class NewcomerShift:
         if not new.any() or new.all():
             return None
         score = scores(votes, evidence.horizon)
-        centred = score - np.array([score[votes.arm == arm].mean() for arm in (0, 1)])[votes.arm]
+        mean = np.bincount(votes.arm, score, 2) / np.maximum(np.bincount(votes.arm, minlength=2), 1)
+        centred = score - mean[votes.arm]
         icc = correlation(centred, votes.issuer * 2 + votes.arm, self.icc_floor)
         young, old = (contrast(votes, score, rows, icc) for rows in (new, ~new))
         if young is None or old is None:
             return None
         gap = young.value - old.value
-        freedom = max(1, len(np.unique(votes.issuer)) - 1)
+        freedom = max(1, int(np.count_nonzero(np.bincount(votes.issuer))) - 1)
         limit = float(stdtrit(freedom, 1 - self.alarm_ratio / 2))
         error = float(np.sqrt(young.variance + old.variance))
         if abs(gap) <= limit * error:

@@ -114,11 +114,12 @@ def test_the_synthesis_bench_answers_every_kind_and_fits_how_cost_grows(
     ended: list[str] = []
     rows = synthesis.measure(1, lambda name, done, total: ended.append(f"{name} {done}/{total}"))
     assert ended[-1] == "time-to-event, by size 7/7"
-    assert sum(row.name.startswith("numeric: answer") for row in rows) == 5
+    assert sum(row.name.startswith("numeric: answer") for row in rows) == 6
     assert sum(row.bar is not None for row in rows) == 11
     assert all(row.value > 0 for row in rows if row.unit == "CPU s")
 
 
 def test_the_synthesis_bench_uses_every_defence_that_weighs_and_needs_nothing() -> None:
     names = {defense.card.id for defense in synthesis.defenses()}
-    assert {"one_vote", "age", "leave_one_out"} <= names
+    assert {"one_vote", "age", "leave_one_out", *synthesis.BASELINES} <= names
+    assert {defense.card.id for defense in synthesis.pipeline()} == names - {*synthesis.BASELINES}

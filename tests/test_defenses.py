@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Sequence as Many
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from qisguard.outcomes.answer import Answer, State
 from qisguard.outcomes.estimate import ISSUER_TRIMMED, issuer_estimate, pooled_estimate
 from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.outcomes.survivals import Survivals
-from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
+from qisguard.outcomes.synthesis import Evidence, SynthesisConfig, synthesize
 from qisguard.outcomes.votes import Votes, collect
 from qisguard.plugins import Accepts, Card, Defense, Settings, Tunes, Watches, Weighs
 from tests.packets import ARMS, NETWORK, PATIENT, TODAY, Network, columns, sign, template
@@ -331,6 +333,21 @@ def test_leave_one_out_is_silent_on_honest_data_and_on_a_single_issuer(hospitals
             alone.keys[0], ARMS[case % 2], 100 if case % 4 == 1 else 900, int(case % 4 == 1)
         )
     assert ask(alone, LeaveOneOut()).flags == ()
+
+
+def test_leave_one_out_is_silent_when_a_close_decision_hangs_on_whoever_is_left_out() -> None:
+    without = 0.01 + 0.002 * np.linspace(-6, 1, 20)
+    evidence = SimpleNamespace(
+        issuers=tuple(f"hospital-{place:02d}" for place in range(20)),
+        without=without,
+        difference=0.01,
+    )
+    assert without.min() < 0
+    assert LeaveOneOut().watch(cast(Evidence, evidence)) is None
+    evidence.without = np.where(np.arange(20) == 3, -0.05, without)
+    flag = LeaveOneOut().watch(cast(Evidence, evidence))
+    assert flag is not None
+    assert flag.reason.startswith("without hospital-03")
 
 
 def test_leave_one_out_does_not_see_two_hospitals_that_collude(hospitals: Network) -> None:

@@ -115,4 +115,5 @@ def _flip(answer: "Answer") -> str:
     if flip is None:
         return "none without a decision"
     found = "no attack found" if flip.found is None else f"best attack found needs {flip.found:.1%}"
-    return f"safe below {flip.guaranteed:.1%} of poisoned weight; {found}"
+    where = "weight" if flip.everywhere is None else "issuers, or of every issuer's cases"
+    return f"safe below {flip.safe:.1%} of poisoned {where}; {found}"

@@ -40,7 +40,10 @@ class ArmAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """Bounds of the difference if this share of the data, unknown which, is poison."""
+    """Bounds of the difference if this share of the data, unknown which, is poison.
+
+    Across issuers: this share of the issuers, or of every issuer's cases, whichever is worse.
+    """
 
     share: float
     low: float

@@ -18,6 +18,7 @@ from scipy.special import stdtrit
 
 from qisguard.identity.roster import NONE
 from qisguard.outcomes.archive import Past
+from qisguard.outcomes.arrays import distinct, places
 from qisguard.outcomes.issuers import kept
 from qisguard.outcomes.packet import TIME_TO_EVENT
 from qisguard.outcomes.votes import Votes
@@ -38,7 +39,8 @@ def scores(votes: Votes, horizon: float) -> Floats:
         rows = np.flatnonzero(votes.arm == arm)
         time = np.minimum(votes.value[rows], horizon)
         dies = votes.event[rows] & (votes.value[rows] <= horizon)
-        times, place = np.unique(time, return_inverse=True)
+        times = distinct(time)
+        place = places(times, time) - 1
         ends = np.bincount(place, minlength=len(times))
         at_risk = np.cumsum(ends[::-1])[::-1]
         deaths = np.bincount(place, dies, minlength=len(times))
@@ -61,14 +63,15 @@ def correlation(score: Floats, cluster: NDArray[np.int64], floor: float) -> floa
     The analysis-of-variance estimate (Donner and Koval 1980), which few clusters make noisy: hence
     the floor. ``cluster`` (n,) holds indices.
     """
-    _, cluster = np.unique(cluster, return_inverse=True)
     size = np.bincount(cluster)
+    present = np.flatnonzero(size)
+    mean = np.bincount(cluster, score)[present] / size[present]
+    size = size[present]
     groups, total = len(size), len(score)
     if groups < 2 or total <= groups:
         return floor
-    mean = np.bincount(cluster, score) / size
     between = float(size @ (mean - score.mean()) ** 2) / (groups - 1)
-    within = float(((score - mean[cluster]) ** 2).sum()) / (total - groups)
+    within = max(float(score @ score) - float(size @ mean**2), 0.0) / (total - groups)
     typical = (total - float((size**2).sum()) / total) / (groups - 1)
     spread = between + (typical - 1) * within
     return max(floor, (between - within) / spread) if spread > 0 else floor

@@ -29,6 +29,8 @@ class FlipRadius:
             decision, whatever it says. Weight is that of the votes (pooled) or of the issuers.
         inside: if less than this share of the observed weight is poison, the decision without it
             would be the same.
+        everywhere: the same when every issuer has at most this share of poison in each arm; None
+            where votes are pooled, for whom ``inside`` says it.
         found: share that the best attack of the search needs, or None when none succeeded.
         attack: its name.
         size: how many votes of full weight (pooled) or compromised issuers it needs.
@@ -41,6 +43,14 @@ class FlipRadius:
     attack: str
     size: int | None
     meaning: str
+    everywhere: float | None = None
+
+    @property
+    def safe(self) -> float:
+        """Return the least of what is guaranteed, wherever the poison is."""
+        return min(
+            self.guaranteed, self.inside, 1.0 if self.everywhere is None else self.everywhere
+        )
 
 
 Move = Callable[[Floats], Floats]

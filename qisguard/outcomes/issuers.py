@@ -38,9 +38,16 @@ class Differences:
     def of(cls, arms: Floats, known: Floats) -> "Differences":
         """Return them from (2, g) statistics and the (2, g) weight of what they are made from."""
         with_both = np.flatnonzero((known > 0).all(axis=0))
-        arms, (first, second) = arms[:, with_both], known[:, with_both]
-        precision = first * second / (first + second)  # inverse variance, up to a constant
-        return cls(with_both, arms, arms[0] - arms[1], np.minimum(precision, FULL))
+        arms, weight = arms[:, with_both], precision(known[:, with_both])
+        return cls(with_both, arms, arms[0] - arms[1], np.minimum(weight, FULL))
+
+
+def precision(known: Floats) -> Floats:
+    """Return (m,): the inverse variance of a difference of (2, m) arms, up to a constant."""
+    total = known.sum(axis=0)
+    return np.asarray(
+        np.divide(known.prod(axis=0), total, out=np.zeros(len(total)), where=total > 0), np.float64
+    )
 
 
 def kept(value: Floats, weight: Floats, trim: float) -> Floats:

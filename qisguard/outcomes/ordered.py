@@ -107,16 +107,26 @@ class Grouped:
 
     def medians(self) -> Floats:
         """Return (g,): each issuer's own median, 0 for those without votes."""
+        low, high = self.middles(0.0)
+        return np.asarray((low + high) / 2, np.float64)
+
+    def middles(self, poison: float) -> tuple[Floats, Floats]:
+        """Return (g,) ends of each issuer's median without a share ``poison`` of its weight.
+
+        Without any poison they are the ends of the median's own interval; 0 without votes.
+        """
         first, last = self.start[:-1], self.start[1:] - 1
-        half = (self.upto[self.start[:-1]] + self.upto[self.start[1:]]) / 2
+        begin, end = self.upto[self.start[:-1]], self.upto[self.start[1:]]
+        half, reach = (begin + end) / 2, poison * (end - begin) / 2
         slack = self.arm.total * ROUNDING
-        low = np.searchsorted(self.upto[1:], half - slack, side="left")
-        high = np.searchsorted(self.upto[1:], half + slack, side="right")
+        low = np.searchsorted(self.upto[1:], half - reach - slack, side="left")
+        high = np.searchsorted(self.upto[1:], half + reach + slack, side="right")
         present = last >= first
-        ends = (np.clip(end, first, np.maximum(last, first)) for end in (low, high))
-        places = [self.rank[np.minimum(end, len(self.rank) - 1)] for end in ends]
-        middle = (self.arm.value[places[0]] + self.arm.value[places[1]]) / 2
-        return np.where(present, middle, 0.0)
+        ends = (np.clip(place, first, np.maximum(last, first)) for place in (low, high))
+        places = (self.rank[np.minimum(place, len(self.rank) - 1)] for place in ends)
+        values = (np.where(present, self.arm.value[place], 0.0) for place in places)
+        lower, upper = values
+        return lower, upper
 
     def medians_without(self) -> Floats:
         """Return (g,): the arm's median without each issuer; with nobody left, its median.

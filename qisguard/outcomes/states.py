@@ -27,7 +27,7 @@ class Found:
         weight: (2, g) the weight of each issuer in each arm.
         issuers: (g,) all names.
         arms: the two treatments.
-        threshold: a guaranteed flip radius below this is fragile.
+        threshold: the share of poison that the reader reckons with.
     """
 
     estimate: Estimate
@@ -70,10 +70,17 @@ def _fragile(found: Found) -> list[str]:
     towards = estimate.without * estimate.difference
     if len(names) > 1 and (towards <= 0).any():
         reasons.append(f"without {names[int(np.argmin(towards))]} the decision would be another")
-    if found.flip and found.flip.guaranteed < found.threshold:
-        safe = found.flip.guaranteed
-        reasons.append(f"safe only below {safe:.1%} of poison, under {found.threshold:.0%}")
-    return [*reasons, *_alone(found, names)]
+    return [*reasons, *_turned(found), *_alone(found, names)]
+
+
+def _turned(found: Found) -> list[str]:
+    """Return where less poison than the reader reckons with would reverse the decision."""
+    flip = found.flip
+    if flip is None or flip.safe >= found.threshold:
+        return []
+    everywhere = flip.everywhere is not None and flip.everywhere <= flip.safe
+    where = " in every issuer" if everywhere else ""
+    return [f"safe only below {flip.safe:.1%} of poison{where}, under {found.threshold:.0%}"]
 
 
 def _alone(found: Found, names: Sequence[str]) -> list[str]:

@@ -29,12 +29,16 @@ GRID = 48
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One arm of the pooled data: (t,) at risk and deaths, all its weight, and who survives."""
+    """One arm of the pooled data: (t,) at risk and deaths, all its weight, and who survives.
+
+    Or all arms of all issuers, each array with (2, g) before its own shape; what is removed from
+    them is then (2, g) as well.
+    """
 
     at_risk: Floats
     deaths: Floats
-    weight: float
-    survivors: float
+    weight: Floats
+    survivors: Floats
 
     @classmethod
     def of(cls, counts: Counts, arm: int) -> "Arm":
@@ -42,9 +46,14 @@ class Arm:
         return cls(
             counts.at_risk[arm].sum(axis=0),
             counts.deaths[arm].sum(axis=0),
-            float(counts.weight[arm].sum()),
-            float(counts.survivors[arm].sum()),
+            counts.weight[arm].sum(),
+            counts.survivors[arm].sum(),
         )
+
+    @classmethod
+    def each(cls, counts: Counts) -> "Arm":
+        """Return both arms of every issuer."""
+        return cls(counts.at_risk, counts.deaths, counts.weight, counts.survivors)
 
     def with_immortals(self, added: Floats) -> Floats:
         """Return (k,) survival when (k,) weight that never dies is added."""
@@ -65,18 +74,18 @@ class Arm:
     def without_survivors(self, removed: Floats) -> Floats:
         """Return (k,) survival when the (k,) weight that was seen alive longest is removed."""
         alive = self.at_risk - self._later_deaths()
-        gone = np.minimum(removed[:, None], np.maximum(alive, 0.0))
+        gone = np.minimum(removed[..., None], np.maximum(alive, 0.0))
         return survival(self.at_risk - gone, self.deaths)
 
     def without_deaths(self, removed: Floats) -> Floats:
         """Return (k,) survival when the (k,) weight that died latest is removed."""
         later = self._later_deaths()
-        gone = np.minimum(removed[:, None], later)
-        fewer = np.clip(removed[:, None] - (later - self.deaths), 0.0, self.deaths)
+        gone = np.minimum(removed[..., None], later)
+        fewer = np.clip(removed[..., None] - (later - self.deaths), 0.0, self.deaths)
         return survival(self.at_risk - gone, self.deaths - fewer)
 
     def _later_deaths(self) -> Floats:
-        return np.asarray(self.deaths[::-1].cumsum()[::-1], np.float64)
+        return np.asarray(self.deaths[..., ::-1].cumsum(axis=-1)[..., ::-1], np.float64)
 
 
 def contaminated(better: Arm, worse: Arm, poison: float) -> tuple[float, float]:
@@ -89,7 +98,7 @@ def contaminated(better: Arm, worse: Arm, poison: float) -> tuple[float, float]:
 
 def pooled_radius(better: Arm, worse: Arm, search: bool = True) -> FlipRadius:
     """Return how little weight turns pooled Kaplan-Meier against the better arm."""
-    total = better.weight + worse.weight
+    total = float(better.weight + worse.weight)
     added = _floor(better.with_late_deaths, worse.with_immortals, total)
     inside = _floor(better.without_survivors, worse.without_deaths, total)
     size, attack = _cheapest(better, worse) if search else (None, "not searched")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.outcomes.arrays import Floats
+from qisguard.outcomes.cleaned import Cleaned
 from qisguard.outcomes.clusters import kish_sizes, pooled_shares, share_arm, spread
 from qisguard.outcomes.fragility import FlipRadius
 from qisguard.outcomes.issuers import Differences
@@ -80,6 +81,12 @@ class Survivals:
     def contaminated(self, poison: float) -> tuple[float, float]:
         """Return bounds of the difference without this share of each arm's weight."""
         return contaminated(Arm.of(self.counts, 0), Arm.of(self.counts, 1), poison)
+
+    def cleaned(self, poison: float) -> Cleaned:
+        """Return what issuers could say without at most this share of each of their arms."""
+        arms, gone = Arm.each(self.counts), poison * self.weight
+        low, high = arms.without_survivors(gone), arms.without_deaths(gone)
+        return Cleaned.of(low, high, self.counts.known, gone)
 
     def radius(self, better: int, search: bool) -> FlipRadius:
         """Return how little weight turns pooled Kaplan-Meier."""

@@ -37,19 +37,17 @@ from qisguard.outcomes.estimate import (
 )
 from qisguard.outcomes.explain import Step, trim_step
 from qisguard.outcomes.explain import told as told_steps
-from qisguard.outcomes.fragility import FlipRadius, issuer_radius
-from qisguard.outcomes.issuers import Differences, Quantiles
+from qisguard.outcomes.issuers import Differences
 from qisguard.outcomes.kinds import scale, tally
 from qisguard.outcomes.packet import OutcomePacket
-from qisguard.outcomes.robust import ACROSS, TRIMMED_MEAN, fewest_turned
+from qisguard.outcomes.poison import fragility
+from qisguard.outcomes.robust import ACROSS, TRIMMED_MEAN
 from qisguard.outcomes.states import Found, judge
 from qisguard.outcomes.tally import Scale, Tally
 from qisguard.outcomes.template import Template
 from qisguard.outcomes.votes import Votes
 from qisguard.outcomes.weighing import Weighed, weigh
 from qisguard.plugins import Defense, Watches
-
-CONTAMINATION = (0.05, 0.10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,8 @@ class SynthesisConfig:
         across: how ``issuer-trimmed`` decides: ``trimmed-mean``, or a name of ``robust.ACROSS``.
         trim_ratio: share of the issuers' weight cut off at each end, below 1/2.
         min_issuers: with fewer issuers that have both arms, the votes are pooled after all.
-        flip_threshold: a guaranteed flip radius below this makes the answer fragile.
+        flip_threshold: the share of poison that the reader reckons with: an answer that less
+            could reverse is fragile (docs/decisions/0022).
         fragility: False skips the search for the best attack (the guaranteed half stays).
     """
 
@@ -73,7 +72,7 @@ class SynthesisConfig:
     across: str = TRIMMED_MEAN
     trim_ratio: float = 0.30
     min_issuers: int = 5
-    flip_threshold: float = 0.05
+    flip_threshold: float = 0.20
     fragility: bool = True
 
     def __post_init__(self) -> None:
@@ -180,7 +179,9 @@ def conclude(
     elif config.decide == ISSUER_TRIMMED:
         few = f"only {len(found.value)} issuers have both arms, fewer than {config.min_issuers}"
         estimate = replace(pooled, note=f"{few}, so all votes are pooled; {pooled.note}")
-    flip, contamination = _fragility(estimate, told, found, config)
+    flip, contamination = fragility(
+        estimate, told, found, config.across, config.trim_ratio, config.fragility
+    )
     horizon = config.horizon or template.outcome.horizon
     names = [votes.issuers[place] for place in estimate.issuers]
     flags = _flags(defenses, estimate, weighed, arms, horizon, found, past)
@@ -321,43 +322,6 @@ def _too_small(
         dropped=dropped,
         flags=(),
         steps=(),
-    )
-
-
-def _fragility(
-    estimate: Estimate, told: Tally, found: Differences, config: SynthesisConfig
-) -> tuple[FlipRadius | None, tuple[Contamination, ...]]:
-    """Return the flip radius of a decision (None without one) and the contamination bounds."""
-    scale = told.scale
-    sign = 1.0 if estimate.difference >= 0 else -1.0
-    decided = abs(estimate.difference) >= NOTHING * scale.span
-    if config.across != TRIMMED_MEAN and estimate.method != POOLED:
-        return (_searched(found, config, sign, -scale.span) if decided else None), ()
-    if estimate.method == ISSUER_TRIMMED:
-        trim, search = config.trim_ratio, config.fragility
-        low, high = Quantiles.of(found.value, found.weight).cleaned(np.array(CONTAMINATION), trim)
-        bounds = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-        flip = issuer_radius(found, trim, sign, -scale.span, search) if decided else None
-    else:
-        bounds = [told.contaminated(share) for share in CONTAMINATION]
-        better = 0 if sign * scale.sign > 0 else 1
-        flip = told.radius(better, config.fragility) if decided else None
-    pairs = zip(CONTAMINATION, bounds, strict=True)
-    return flip, tuple(Contamination(share, low, high) for share, (low, high) in pairs)
-
-
-def _searched(found: Differences, config: SynthesisConfig, sign: float, worst: float) -> FlipRadius:
-    """Return a flip radius without a guarantee, for estimators across issuers that have none."""
-    shares_of = ACROSS[config.across]
-    size, share = fewest_turned(found, shares_of, sign, worst) if config.fragility else (None, None)
-    attack = "the issuers with the greatest pull report the worst" if size else "none found"
-    return FlipRadius(
-        guaranteed=0.0,
-        inside=0.0,
-        found=share,
-        attack=attack if config.fragility else "not searched",
-        size=size,
-        meaning=f"no guarantee is known for the {config.across} of issuers' differences",
     )
 
 

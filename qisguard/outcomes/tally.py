@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qisguard.outcomes.arrays import Floats
+from qisguard.outcomes.cleaned import Cleaned
 from qisguard.outcomes.fragility import FlipRadius
 from qisguard.outcomes.issuers import Differences
 
@@ -109,6 +110,9 @@ class Tally(Protocol):
 
     def contaminated(self, poison: float) -> tuple[float, float]:
         """Return bounds of the pooled difference if this share of each arm's weight is poison."""
+
+    def cleaned(self, poison: float) -> Cleaned:
+        """Return what issuers could say without at most this share of each of their arms."""
 
     def radius(self, better: int, search: bool) -> FlipRadius:
         """Return how little weight turns the pooled decision against the better arm."""

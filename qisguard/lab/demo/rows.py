@@ -77,7 +77,7 @@ def answer_row(
         state=str(answer.state),
         reasons=list(answer.reasons),
         flags=list(answer.flags),
-        flip_radius_guaranteed=flip.guaranteed if flip else None,
+        flip_radius_guaranteed=flip.safe if flip else None,
         flip_radius_found=flip.found if flip else None,
         flip_radius_attack=flip.attack if flip else "",
         leave_one_out=(left_out.low, left_out.high) if left_out else None,

@@ -47,7 +47,7 @@ class Tally:
             if truth:
                 self.add("mean_flipped", answer.beside.difference * truth < 0)
         if answer.flip is not None:
-            self.value("safe_below", answer.flip.guaranteed)
+            self.value("safe_below", answer.flip.safe)
         if self.population.table.kind == BINARY:
             self._cover_arm(polled, found)
         kept, all_poison = int(found.poison.sum()), int(polled.poison.sum())

@@ -102,7 +102,7 @@ class PopulationTable(_Table, frozen=True):
     days: int = 30
     cohort_ratio: float = 1.0
     min_cohort: int = 11
-    flip_threshold: float = 0.05
+    flip_threshold: float = 0.20
     watched: bool = False
 
 
