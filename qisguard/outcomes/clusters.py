@@ -65,7 +65,13 @@ def pooled_shares(arms: Floats, without: Floats, found: Spread, kish: Floats) ->
         )
         for place in (0, 1)
     )
-    low, high = around(first, second, float(found.variances[2]), float(found.quantiles[2]), 1.0)
+    low, high = around(
+        first.estimate - second.estimate,
+        (first, second),
+        float(found.variances[2]),
+        float(found.quantiles[2]),
+        1.0,
+    )
     return Pooled((first, second), low, high, without, found.note)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qisguard.outcomes.arrays import Floats
+from qisguard.outcomes.arrays import NOTHING, Floats
 from qisguard.outcomes.intervals import clusters_worth, jackknife_variance, t_quantile
 from qisguard.outcomes.issuers import Differences, kept, without_each
 from qisguard.outcomes.robust import TRIMMED_MEAN, locate
@@ -56,54 +56,59 @@ def pooled_estimate(tally: Tally) -> Estimate:
 
 
 def issuer_estimate(tally: Tally, trim: float, across: str = TRIMMED_MEAN) -> Estimate:
-    """Return the trimmed mean across issuers; the arms are means over the same issuers.
+    """Return the trimmed mean of the issuers' differences; the arms are means of all issuers.
 
     The interval is the jackknife's, with the Student quantile of the issuers that are not trimmed
     (Tukey and McLaughlin 1963), counted by what their weights are worth. ``across`` names another
     estimator instead (``robust.ACROSS``).
+
+    The arms are not those of the issuers that decide: an issuer whose arms are both near 1 has its
+    difference in the middle more often than others, so that these arms were .05 too high where
+    hospitals differ (``docs/decisions/0019-what-each-kind-compares.md``). An issuer moves the
+    mean of its arm by no more than its share of the weight.
     """
     found, scale = tally.differences(), tally.scale
-    size = len(found.value)
-    if across != TRIMMED_MEAN:
-        return _located(tally, found, across)
-    arms = found.arms @ kept(found.value, found.weight, trim)
-    without = without_each(found, trim)
-    variances = jackknife_variance(without, np.array([*arms, arms[0] - arms[1]]))
-    quantile = t_quantile(float(clusters_worth(found.weight)) * (1 - 2 * trim) - 1)
-    first, second = (
-        tally.arm(place, float(arms[place]), float(variances[place]), quantile) for place in (0, 1)
-    )
-    low, high = around(first, second, float(variances[2]), quantile, scale.span)
+    size, worth = len(found.value), float(clusters_worth(found.weight))
+    if across == TRIMMED_MEAN:
+        shares, without = kept(found.value, found.weight, trim), without_each(found, trim)
+        difference = float(shares @ found.value)
+        variance = float(jackknife_variance(without, np.array(difference)))
+        quantile = t_quantile(worth * (1 - 2 * trim) - 1)
+        method, what, how = (
+            ISSUER_TRIMMED,
+            f"mean, {trim:.0%} trimmed at each end,",
+            "leaving out each",
+        )
+    else:
+        quantile = t_quantile(worth - 1)
+        located = locate(found, across, quantile)
+        difference, without = float(located.shares @ found.value), located.without
+        variance, how = located.variance, located.how
+        method, what = f"issuer-{across}", across
+    arms = _arms(tally, found, t_quantile(worth - 1))
+    low, high = around(difference, arms, variance, quantile, scale.span)
     return Estimate(
-        method=ISSUER_TRIMMED,
-        note=f"mean of {size} issuers' differences, {trim:.0%} trimmed at each end; "
-        "interval from leaving out each",
-        arms=(first, second),
-        difference=float(arms[0] - arms[1]),
+        method=method,
+        note=f"{what} of {size} issuers' differences; interval from {how}; arms are means of all "
+        "issuers",
+        arms=arms,
+        difference=difference,
         low=low,
         high=high,
         issuers=tuple(found.issuer.tolist()),
-        without=without[2],
+        without=without,
         shares=found.weight / found.weight.sum(),
     )
 
 
-def _located(tally: Tally, found: Differences, across: str) -> Estimate:
-    quantile = t_quantile(float(clusters_worth(found.weight)) - 1)
-    located = locate(found, across, quantile)
-    arms, variances = found.arms @ located.shares, located.variances
+def _arms(tally: Tally, found: Differences, quantile: float) -> tuple[ArmEstimate, ArmEstimate]:
+    """Return the weighted mean of each arm over all issuers, with the jackknife's interval."""
+    total, parts = float(found.weight.sum()), found.arms * found.weight
+    means = parts.sum(axis=1) / total
+    rest = np.maximum(total - found.weight, NOTHING)
+    without = (parts.sum(axis=1, keepdims=True) - parts) / rest
+    variances = jackknife_variance(without, means)
     first, second = (
-        tally.arm(place, float(arms[place]), float(variances[place]), quantile) for place in (0, 1)
+        tally.arm(place, float(means[place]), float(variances[place]), quantile) for place in (0, 1)
     )
-    low, high = around(first, second, float(variances[2]), quantile, tally.scale.span)
-    return Estimate(
-        method=f"issuer-{across}",
-        note=f"{across} of {len(found.value)} issuers' differences; interval from {located.how}",
-        arms=(first, second),
-        difference=float(arms[0] - arms[1]),
-        low=low,
-        high=high,
-        issuers=tuple(found.issuer.tolist()),
-        without=located.without[2],
-        shares=found.weight / found.weight.sum(),
-    )
+    return first, second

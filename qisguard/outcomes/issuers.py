@@ -75,11 +75,10 @@ def trimmed_mean(value: Floats, weight: Floats, trim: float) -> float:
 
 
 def without_each(found: Differences, trim: float) -> Floats:
-    """Return (3, m): first arm, second arm and difference with one issuer left out."""
+    """Return (m,): the trimmed mean with one issuer left out."""
     weights = np.tile(found.weight, (len(found.weight), 1))
     np.fill_diagonal(weights, 0.0)
-    shares = kept(found.value, weights, trim)
-    return np.stack([shares @ found.arms[0], shares @ found.arms[1], shares @ found.value])
+    return np.asarray(kept(found.value, weights, trim) @ found.value, np.float64)
 
 
 @dataclass(frozen=True, slots=True)

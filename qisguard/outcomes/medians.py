@@ -176,7 +176,11 @@ class Medians:
             for place, mean in enumerate((first, second))
         )
         low, high = around(
-            one, two, float(found.variances[2]), float(found.quantiles[2]), self.scale.span
+            first - second,
+            (one, two),
+            float(found.variances[2]),
+            float(found.quantiles[2]),
+            self.scale.span,
         )
         return Beside(
             "mean, pooled", (first, second), first - second, low, high, self._mean_radius()

@@ -144,14 +144,14 @@ class Located:
 
     Attributes:
         shares: (m,) share of each issuer, adding up to 1.
-        without: (3, m) first arm, second arm and difference with one issuer left out.
-        variances: (3,) of the same three.
-        how: where the variances come from, in words.
+        without: (m,) the difference with one issuer left out.
+        variance: of the difference.
+        how: where the variance comes from, in words.
     """
 
     shares: Floats
     without: Floats
-    variances: Floats
+    variance: float
     how: str
 
 
@@ -164,39 +164,35 @@ def locate(found: Differences, across: str, quantile: float) -> Located:
     shares, without = shares_of(found.value, found.weight), without_each_of(found, shares_of)
     if across in (MEDIAN, WEIGHTED_MEDIAN):
         weight = found.weight if across == WEIGHTED_MEDIAN else np.ones(len(found.value))
-        variances = median_variances(found, weight, quantile)
-        return Located(shares, without, variances, "the quantiles beside it")
-    jackknife = without.var(axis=-1) * (len(found.value) - 1)
+        variance = median_variance(found.value, weight, quantile)
+        return Located(shares, without, variance, "the quantiles beside it")
+    jackknife = float(without.var()) * (len(found.value) - 1)
     return Located(shares, without, jackknife, "leaving out each")
 
 
 def without_each_of(found: Differences, shares_of: Shares) -> Floats:
-    """Return (3, m): first arm, second arm and difference with one issuer left out."""
+    """Return (m,): the difference with one issuer left out."""
     rows = []
     for place in range(len(found.value)):
         weight = found.weight.copy()
         weight[place] = 0.0
-        shares = shares_of(found.value, weight)
-        rows.append([found.arms[0] @ shares, found.arms[1] @ shares, found.value @ shares])
-    return np.asarray(rows, np.float64).T
+        rows.append(float(found.value @ shares_of(found.value, weight)))
+    return np.array(rows, np.float64)
 
 
-def median_variances(found: Differences, weight: Floats, quantile: float) -> Floats:
-    """Return (3,) variances of the first arm, second arm and difference of the median issuer.
+def median_variance(value: Floats, weight: Floats, quantile: float) -> float:
+    """Return the variance of the weighted median of (m,) values.
 
     Leaving one issuer out says too little about a median: its intervals cover .73 instead of .95.
-    The difference gets Woodruff's interval instead (1952): from the quantile at 1/2 less the error
-    of the share below to that at 1/2 plus it. The arms are those of the issuer in the middle, any
-    one as far as they are concerned, so their variance is that between issuers.
+    Woodruff's interval instead (1952): from the quantile at 1/2 less the error of the share below
+    to that at 1/2 plus it.
     """
     part = weight / weight.sum()
-    order = np.argsort(found.value, kind="stable")
+    order = np.argsort(value, kind="stable")
     middle = np.cumsum(part[order]) - part[order] / 2
     half = quantile / 2 * float(np.sqrt((part**2).sum()))
-    low, high = np.interp([0.5 - half, 0.5 + half], middle, found.value[order])
-    spread = found.arms - (found.arms @ part)[:, None]
-    between = (spread**2) @ part
-    return np.array([between[0], between[1], ((high - low) / 2 / quantile) ** 2])
+    low, high = np.interp([0.5 - half, 0.5 + half], middle, value[order])
+    return float(((high - low) / 2 / quantile) ** 2)
 
 
 def fewest_turned(

@@ -128,14 +128,17 @@ class Tally(Protocol):
 
 
 def around(
-    first: ArmEstimate, second: ArmEstimate, variance: float, quantile: float, span: float
+    difference: float,
+    arms: tuple[ArmEstimate, ArmEstimate],
+    variance: float,
+    quantile: float,
+    span: float,
 ) -> tuple[float, float]:
-    """Return the interval of first less second from the variance of the difference.
+    """Return the interval of a difference of arms from its variance and Student's quantile.
 
     When issuers are all alike the variance is 0: then the arms' own intervals have to do.
     """
     half = quantile * math.sqrt(max(variance, 0.0))
     if variance <= 0:
-        half = max(first.high - first.low, second.high - second.low)
-    difference = first.estimate - second.estimate
+        half = max(arm.high - arm.low for arm in arms)
     return max(-span, difference - half), min(span, difference + half)
