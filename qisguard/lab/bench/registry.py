@@ -27,6 +27,12 @@ def _campaign(seed: int, tell: Tell) -> Sequence[Row]:
     return measure(seed, tell)
 
 
+def _store(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.bench.store import measure
+
+    return measure(seed, tell)
+
+
 def _synthesis(seed: int, tell: Tell) -> Sequence[Row]:
     from qisguard.lab.bench.synthesis import measure
 
@@ -41,6 +47,10 @@ BENCHES = {
     "model": Bench(
         "The array engine: speed, memory, and the figure of S/Kademlia against published numbers",
         _model,
+    ),
+    "store": Bench(
+        "The store: upserts beside a bare loop of them, a hundred thousand providers of one key",
+        _store,
     ),
     "synthesis": Bench(
         "Answers: a million votes of each kind, beside the naive mean and NumPy's floor",
