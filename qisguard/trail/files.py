@@ -2,6 +2,10 @@
 
 ``write`` replaces a file as a whole or not at all, also when the machine stops in between;
 ``append`` returns when the bytes are durable. Paths are relative, with ``/`` between parts.
+
+After an error of ``write`` or ``append`` nobody knows what the disk holds: the kernel may show
+bytes that it failed to store. So nothing is tried again, and whoever opens the folder anew writes
+or ``sync``s what it goes on from.
 """
 
 import errno
@@ -16,6 +20,7 @@ from typing import Protocol, TypeVar
 from qisguard.errors import TrailError
 
 TEMPORARY = ".tmp"
+LOCK = "lock"
 WRITERS = 16
 """Files that are written at a time; more of them did not make it faster."""
 
@@ -40,8 +45,17 @@ class Files(Protocol):
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files, and folders that this leaves empty; a missing file is no error."""
 
+    def sync(self, paths: Iterable[str]) -> None:
+        """Make files that are there durable, with their names; a missing file is no error."""
+
     def lock(self) -> None:
         """Take this folder for one writer; raise TrailError when another one holds it."""
+
+    def check_lock(self) -> None:
+        """Raise TrailError unless this object still holds the folder."""
+
+    def place(self) -> bytes:
+        """Return what tells this folder from a copy of it; the folder is locked."""
 
     def unlock(self) -> None:
         """Let go of the lock."""
@@ -61,6 +75,8 @@ class FolderFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock: int | None = None
+        self._instance = b""
+        self._ends: dict[str, int] = {}  # descriptors of files that are appended to
 
     def read(self, path: str) -> bytes | None:
         """Return the content of a regular file, or None."""
@@ -90,6 +106,8 @@ class FolderFiles:
         lost on a descriptor opened after it.
         """
         targets = {self._locate(path): data for path, data in files.items()}
+        for path in files:
+            self._close_end(path)
         folders = self._open_folders({target.parent for target in targets})
         try:
             _at_once(lambda item: _write_durably(_temporary(item[0]), item[1]), targets.items())
@@ -102,21 +120,37 @@ class FolderFiles:
 
     def append(self, path: str, data: bytes) -> None:
         """Write ``data`` at the end with one call and wait for the disk."""
-        target = self._locate(path)
-        if not target.exists():
-            self.write({path: b""})
-        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-        try:
-            if os.write(descriptor, data) != len(data):
-                raise OSError(errno.EIO, "short write", str(target))
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+        descriptor = self._ends.get(path)
+        if descriptor is None:
+            target = self._locate(path)
+            if not target.exists():
+                self.write({path: b""})
+            descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._ends[path] = descriptor
+        if os.write(descriptor, data) != len(data):
+            raise OSError(errno.EIO, "short write", path)
+        os.fdatasync(descriptor)
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Wait for the disk to have files and the folders that name them."""
+        folders: set[Path] = set()
+        found: list[Path] = []
+        for path in paths:
+            target = self._locate(path)
+            if target.exists():
+                found.append(target)
+                folder = target
+                while folder != self.root:
+                    folder = folder.parent
+                    folders.add(folder)
+        _at_once(_sync, found)
+        _at_once(_sync, folders)
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files and the folders that become empty, durably."""
         changed: set[Path] = set()
         for path in paths:
+            self._close_end(path)
             folder = self._locate(path).parent
             (folder / path.rpartition("/")[2]).unlink(missing_ok=True)
             while folder != self.root and folder.exists() and not any(folder.iterdir()):
@@ -130,23 +164,65 @@ class FolderFiles:
                 os.close(descriptor)
 
     def lock(self) -> None:
-        """Take the lock file; the operating system lets go of it when the process ends."""
+        """Take the lock file; the operating system lets go of it when the process ends.
+
+        The file says which process has it. Its descriptor is closed in programs that this one
+        starts, but a fork inherits it: ``check_lock`` tells them apart.
+        """
         if self._lock is not None:
             raise TrailError(f"lock: {self.root} is already open here")
         self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._locate("lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._locate(LOCK), flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise TrailError(f"lock: {self.root} is held by another writer") from None
+            raise TrailError(
+                f"lock: {self.root} is held by another writer ({holder or 'unknown'})"
+            ) from None
         self._lock = descriptor
+        self._instance = b"process %d\n" % os.getpid()
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, self._instance, 0)
+
+    def check_lock(self) -> None:
+        """Raise TrailError when the lock file is another one now, or is not this process's."""
+        if self._lock is None:
+            raise TrailError(f"lock: {self.root} is not locked")
+        try:
+            found, mine = os.stat(self._locate(LOCK), follow_symlinks=False), os.fstat(self._lock)
+            is_same = (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+        except FileNotFoundError:
+            is_same = False
+        is_mine = self._instance == b"process %d\n" % os.getpid()
+        if not (is_same and is_mine and os.pread(self._lock, 64, 0) == self._instance):
+            raise TrailError(
+                f"lock: {self.root}/{LOCK} was taken away or changed; another writer may be at work"
+            )
+
+    def place(self) -> bytes:
+        """Return the file number of the lock: a copy or a restored backup has another one.
+
+        A rolled back disk image has the same: nothing inside it can tell.
+        """
+        if self._lock is None:
+            raise TrailError(f"lock: {self.root} is not locked")
+        return b"lock file %d\n" % os.fstat(self._lock).st_ino
 
     def unlock(self) -> None:
         """Let go of the lock; the file stays, so that nobody locks a removed one."""
+        for path in list(self._ends):
+            self._close_end(path)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _close_end(self, path: str) -> None:
+        descriptor = self._ends.pop(path, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _locate(self, path: str) -> Path:
         """Return where ``path`` is; raise TrailError if it, or a link on the way, leads outside."""
@@ -212,11 +288,23 @@ class MemoryFiles:
         for path in paths:
             self._files.pop(path, None)
 
+    def sync(self, paths: Iterable[str]) -> None:
+        """Do nothing: a dictionary is as durable as the simulation."""
+
     def lock(self) -> None:
         """Take the lock."""
         if self._locked:
             raise TrailError("lock: these files are held by another writer")
         self._locked = True
+
+    def check_lock(self) -> None:
+        """Raise TrailError unless it is locked."""
+        if not self._locked:
+            raise TrailError("lock: these files are not locked")
+
+    def place(self) -> bytes:
+        """Return the same for every dictionary: they are not copied."""
+        return b"memory\n"
 
     def unlock(self) -> None:
         """Let go of the lock, as the end of a process does."""
@@ -251,6 +339,14 @@ def _at_once(write: Callable[[T], None], items: Collection[T]) -> None:
     with ThreadPoolExecutor(min(len(items), WRITERS)) as pool:
         for _ in pool.map(write, items):
             pass
+
+
+def _sync(target: Path) -> None:
+    descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_durably(target: Path, data: bytes) -> None:
