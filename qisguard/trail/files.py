@@ -78,15 +78,22 @@ class FolderFiles:
         self._instance = b""
         self._ends: dict[str, int] = {}  # descriptors of files that are appended to
 
-    def read(self, path: str) -> bytes | None:
-        """Return the content of a regular file, or None."""
+    def read(self, path: str, limit: int | None = None) -> bytes | None:
+        """Return the content of a regular file, or None.
+
+        Raises:
+            TrailError: it is no regular file, or is longer than ``limit`` bytes.
+        """
         try:
             descriptor = os.open(self._locate(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
                 raise TrailError(f"path: {path!r} is not a regular file")
+            if limit is not None and found.st_size > limit:
+                raise TrailError(f"path: {path!r} has {found.st_size} bytes, at most {limit}")
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:

@@ -65,8 +65,10 @@ class Recovered:
         return [record for record in self.records if record.index >= self.size]
 
 
-def recover(public: Files, state: Files, key: LogKey) -> Recovered:
+def recover(public: Files, state: Files, key: LogKey, *, is_copy: bool = False) -> Recovered:
     """Read and check everything; nothing is written.
+
+    ``is_copy``: the state may be a copy; whoever says so asked those who cosigned the log.
 
     Raises:
         TrailError: no trail was started here, this is a copy, or what is here contradicts itself.
@@ -76,7 +78,7 @@ def recover(public: Files, state: Files, key: LogKey) -> Recovered:
     if stored is None:
         raise TrailError("trail: there is no signed state here; create the trail first")
     place = state.read(PLACE)
-    if place is not None and place != state.place():
+    if place is not None and place != state.place() and not is_copy:
         raise TrailError(
             "trail: this state was copied or restored from a backup: later checkpoints of this log "
             "may exist, and signing again would fork it; ask its witnesses with "
