@@ -494,7 +494,7 @@ def test_a_whole_write_ahead_log_is_forgotten_only_once_the_tree_is_durable() ->
     seen, private = Watched(), Watched()
     seen._files, private._files = public._files, state._files
     Trail.open(seen, private, ORIGIN, KEY)
-    durable = {"signed", "checkpoint", "tile/0/000.p/5", "tile/entries/000.p/5"}
+    durable = {"signed", "place", "wal", "checkpoint", "tile/0/000.p/5", "tile/entries/000.p/5"}
     durable |= {packet_path(sha256(_packet(index)).digest()) for index in (3, 4)}
     assert set(order[:-1]) == durable
     assert order[-1] == "write wal"

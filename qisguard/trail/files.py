@@ -77,6 +77,8 @@ class FolderFiles:
         self._lock: int | None = None
         self._instance = b""
         self._ends: dict[str, int] = {}  # descriptors of files that are appended to
+        self._named: set[Path] = set()  # folders whose names are durable
+        self._unnamed: set[Path] = set()  # those that will be when a write is done
 
     def read(self, path: str, limit: int | None = None) -> bytes | None:
         """Return the content of a regular file, or None.
@@ -121,7 +123,9 @@ class FolderFiles:
             for target in targets:
                 os.rename(_temporary(target), target)
             _at_once(os.fsync, folders)
+            self._named |= self._unnamed
         finally:
+            self._unnamed.clear()
             for descriptor in folders:
                 os.close(descriptor)
 
@@ -147,7 +151,7 @@ class FolderFiles:
             if target.exists():
                 found.append(target)
                 folder = target
-                while folder != self.root:
+                while folder != self.root.parent:
                     folder = folder.parent
                     folders.add(folder)
         _at_once(_sync, found)
@@ -158,10 +162,13 @@ class FolderFiles:
         changed: set[Path] = set()
         for path in paths:
             self._close_end(path)
-            folder = self._locate(path).parent
-            (folder / path.rpartition("/")[2]).unlink(missing_ok=True)
+            target = self._locate(path)
+            folder = target.parent
+            if os.path.lexists(target):
+                os.unlink(target)
             while folder != self.root and folder.exists() and not any(folder.iterdir()):
-                folder.rmdir()
+                os.rmdir(folder)
+                self._named.discard(folder)
                 folder = folder.parent
             changed.add(folder)
         for folder in changed:
@@ -241,15 +248,28 @@ class FolderFiles:
         return target
 
     def _open_folders(self, folders: Iterable[Path]) -> list[int]:
-        """Return descriptors of folders, created if need be, with the parents that name them."""
+        """Return descriptors of folders, created if need be, and of those that name them.
+
+        A folder that is there may have been made by a process that died before it was durable: who
+        names it is made durable once, whoever made it.
+        """
         wanted: dict[Path, None] = {}
         for folder in sorted(folders):
-            missing = folder
-            while not missing.exists():
-                wanted[missing.parent] = None
-                missing = missing.parent
-            folder.mkdir(parents=True, exist_ok=True)
             wanted[folder] = None
+            missing = []
+            while folder not in self._named:
+                if not folder.exists():
+                    missing.append(folder)
+                wanted[folder.parent] = None
+                self._unnamed.add(folder)
+                if folder == self.root:
+                    break
+                folder = folder.parent
+            for made in reversed(missing):
+                if made == self.root:
+                    made.mkdir(parents=True, exist_ok=True)
+                else:
+                    os.mkdir(made)
         return [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in wanted]
 
 
@@ -358,7 +378,10 @@ def _sync(target: Path) -> None:
 
 def _write_durably(target: Path, data: bytes) -> None:
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

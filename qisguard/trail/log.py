@@ -301,6 +301,8 @@ class Trail:
 
     def _recover(self) -> None:
         found = recover(self._public, self._state, LogKey(self.origin, self._key.public))
+        self._state.sync([SIGNED, PLACE, WAL])  # a process that was killed saw more than the disk
+        self._public.sync([CHECKPOINT])
         self._tower, self._range = found.tower, found.tower.range()
         self._entries, self._head, self._size = found.entries, found.head, found.size
         self._signed = Checkpoint(self.origin, found.size, self._range.root())
@@ -326,8 +328,7 @@ class Trail:
         paths = [tile.path for tile in changed_files(records[0].index, self._size)]
         for record in records:
             paths += [packet_path(sha256(packet).digest()) for packet in record.packets]
-        self._state.sync([SIGNED])
-        self._public.sync([*paths, CHECKPOINT])
+        self._public.sync(paths)
 
     def _check_usable(self) -> None:
         if self._failed:
