@@ -77,6 +77,7 @@ class FolderFiles:
         self._lock: int | None = None
         self._instance = b""
         self._ends: dict[str, int] = {}  # descriptors of files that are appended to
+        self._real = ""
         self._named: set[Path] = set()  # folders whose names are durable
         self._unnamed: set[Path] = set()  # those that will be when a write is done
 
@@ -242,8 +243,11 @@ class FolderFiles:
         """Return where ``path`` is; raise TrailError if it, or a link on the way, leads outside."""
         check_path(path)
         target = self.root / path
-        root = os.path.realpath(self.root)
-        if os.path.commonpath([root, os.path.realpath(target.parent)]) != root:
+        root = self._real or os.path.realpath(self.root)
+        if not self._real and self.root.is_dir():
+            self._real = root  # asked for once; the way below it is looked at each time
+        inside = os.path.realpath(target.parent)
+        if inside != root and not inside.startswith(root.rstrip("/") + "/"):
             raise TrailError(f"path: {path!r} leads out of {self.root}")
         return target
 

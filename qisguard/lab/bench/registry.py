@@ -15,6 +15,12 @@ class Bench:
     measure: Callable[[int, Tell], Sequence[Row]]
 
 
+def _append(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.bench.appending import measure
+
+    return measure(seed, tell)
+
+
 def _model(seed: int, tell: Tell) -> Sequence[Row]:
     from qisguard.lab.bench.model import measure
 
@@ -40,6 +46,10 @@ def _synthesis(seed: int, tell: Tell) -> Sequence[Row]:
 
 
 BENCHES = {
+    "append": Bench(
+        "Trails: durable appends beside bare fdatasync, and proofs from ten million entries' tiles",
+        _append,
+    ),
     "campaign": Bench(
         "Campaigns: two processes beside one, what the ledger costs, a cluster beside processes",
         _campaign,
