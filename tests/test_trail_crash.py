@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 KILL = ("benchmarks/reliability/kill_trail.py", "--kills", "8", "--seed", "3", "--json")
 TEAR = ("benchmarks/reliability/torn_trail.py", "--appends", "40", "--seed", "1", "--json")
+FAIL = ("benchmarks/reliability/failing_trail.py", "--stride", "97", "--json")
 BROKEN = """
 import runpy, sys
 {change}
@@ -47,8 +48,18 @@ def test_what_a_trail_acknowledged_survives_a_power_loss_at_every_step() -> None
     assert result["tried"] > result["steps"]
 
 
+def test_a_trail_whose_system_calls_fail_says_so_and_loses_nothing_acknowledged() -> None:
+    done = subprocess.run(
+        [sys.executable, *FAIL], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    result = json.loads(done.stdout)
+    assert (result["failed"], result["failures"]) == (0, [])
+    assert result["tried"] > 15
+
+
 @pytest.mark.parametrize(
-    ("change", "arguments"), [(FORGETFUL, KILL), (FORGETFUL, TEAR), (TRUSTING, TEAR)]
+    ("change", "arguments"),
+    [(FORGETFUL, KILL), (FORGETFUL, TEAR), (TRUSTING, TEAR), (FORGETFUL, FAIL)],
 )
 def test_a_trail_that_promises_too_much_is_found_out(change: str, arguments: list[str]) -> None:
     """The checks are worth something: they fail, and say so with their exit codes."""

@@ -84,7 +84,7 @@ class Trail:
         Raises:
             TrailError: there is a trail or a state already, or another writer holds it.
         """
-        state.lock()
+        _lock(state)
         try:
             for files, name in ((state, SIGNED), (state, WAL), (public, CHECKPOINT)):
                 if files.read(name) is not None:
@@ -92,6 +92,9 @@ class Trail:
             trail = cls(public, state, origin, key)
             state.write({PLACE: state.place()})
             trail._sign(trail._signed)
+        except OSError as error:
+            state.unlock()
+            raise TrailError(f"trail: {error}; open it again") from error
         except BaseException:
             state.unlock()
             raise
@@ -105,11 +108,11 @@ class Trail:
             TrailError: another writer holds it, or trail, state and write-ahead log contradict each
                 other in a way that no crash explains. Nothing is repaired or signed then.
         """
-        state.lock()
+        _lock(state)
         try:
             trail = cls(public, state, origin, key)
             trail._recover()
-        except QisguardError as error:
+        except (QisguardError, OSError) as error:
             state.unlock()
             if isinstance(error, TrailError):
                 raise
@@ -122,7 +125,10 @@ class Trail:
     @staticmethod
     def exists(state: Files) -> bool:
         """Return whether this state belongs to a trail that was started."""
-        return state.read(SIGNED) is not None
+        try:
+            return state.read(SIGNED) is not None
+        except OSError as error:
+            raise TrailError(f"trail: {SIGNED!r} cannot be read: {error}") from error
 
     def close(self) -> None:
         """Let another writer in. What was not flushed is lost, as in a crash."""
@@ -341,3 +347,10 @@ class Trail:
             raise TrailError(
                 f"trail: a write failed ({error}); stop, then open it again"
             ) from error
+
+
+def _lock(state: Files) -> None:
+    try:
+        state.lock()
+    except OSError as error:
+        raise TrailError(f"lock: {error}") from error
