@@ -61,7 +61,7 @@ def key_id(name: str, kind: int, public: bytes) -> bytes:
 
 def show_vkey(name: str, kind: int, public: bytes) -> str:
     """Return ``name+id+key`` for a key of signature type ``kind``."""
-    return f"{name}+{key_id(name, kind, public).hex()}+{_to_base64(bytes([kind]) + public)}"
+    return f"{name}+{key_id(name, kind, public).hex()}+{show_base64(bytes([kind]) + public)}"
 
 
 def parse_vkey(text: str) -> LogKey:
@@ -81,7 +81,7 @@ def parse_vkey_of(text: str, kind: int) -> tuple[str, bytes]:
         raise DecodeError(f"verifier key: {text[:80]!r} is not name+id+key")
     name, identifier, encoded = parts
     check_name(name)
-    material = _from_base64("verifier key", encoded)
+    material = decode_base64("verifier key", encoded)
     if len(material) != 1 + KEY_SIZE or material[0] != kind:
         raise DecodeError(f"verifier key: {name!r} is not an Ed25519 key of signature type {kind}")
     public = material[1:]
@@ -122,7 +122,7 @@ class Checkpoint:
     @property
     def text(self) -> bytes:
         """Return the note text: origin, size and root, one line each."""
-        return f"{self.origin}\n{self.size}\n{_to_base64(self.root)}\n".encode()
+        return f"{self.origin}\n{self.size}\n{show_base64(self.root)}\n".encode()
 
     def encode(self) -> bytes:
         """Return the signed note."""
@@ -132,7 +132,7 @@ class Checkpoint:
 def encode_lines(lines: Iterable[Line]) -> bytes:
     """Return signature lines as they stand in a note."""
     return "".join(
-        f"— {line.name} {_to_base64(line.id + line.signature)}\n" for line in lines
+        f"— {line.name} {show_base64(line.id + line.signature)}\n" for line in lines
     ).encode()
 
 
@@ -238,13 +238,20 @@ def _parse_text(text: str) -> Checkpoint:
     if len(rows) != 3:
         raise DecodeError(f"checkpoint: {len(rows)} lines of text, must be origin, size and root")
     origin, size, encoded = rows
-    check_name(origin)
-    if not _SIZE.fullmatch(size) or int(size) > TREE_SIZE_MAX:
-        raise DecodeError(f"checkpoint: size {size[:40]!r} is not a decimal from 0 to 2^63 - 1")
-    tree = _from_base64("checkpoint: root", encoded)
+    if not origin or not origin.isprintable():  # spaces are allowed, if not in the name of a key
+        raise DecodeError(f"checkpoint: origin {origin[:80]!r} is empty or not printable")
+    count = parse_size("checkpoint: size", size)
+    tree = decode_base64("checkpoint: root", encoded)
     if len(tree) != HASH_SIZE:
         raise DecodeError(f"checkpoint: root of {len(tree)} bytes, must be {HASH_SIZE}")
-    return Checkpoint(origin, int(size), tree)
+    return Checkpoint(origin, count, tree)
+
+
+def parse_size(what: str, text: str) -> int:
+    """Return the tree size in ``text``; raise DecodeError unless a decimal in its one spelling."""
+    if not _SIZE.fullmatch(text) or int(text) > TREE_SIZE_MAX:
+        raise DecodeError(f"{what} {text[:40]!r} is not a decimal from 0 to 2^63 - 1")
+    return int(text)
 
 
 def _parse_line(number: int, row: str) -> Line:
@@ -252,22 +259,23 @@ def _parse_line(number: int, row: str) -> Line:
     if len(parts) != 3 or parts[0] != "—":
         raise DecodeError(f"checkpoint: line {number} is not a dash, a key name and a signature")
     check_name(parts[1])
-    material = _from_base64(f"checkpoint: line {number}", parts[2])
+    material = decode_base64(f"checkpoint: line {number}", parts[2])
     if len(material) <= ID_SIZE:
         raise DecodeError(f"checkpoint: line {number} has {len(material)} bytes of signature")
     return Line(parts[1], material[:ID_SIZE], material[ID_SIZE:])
 
 
-def _to_base64(data: bytes) -> str:
+def show_base64(data: bytes) -> str:
+    """Return padded standard base64, the form of hashes and signatures in notes."""
     return b64encode(data).decode()
 
 
-def _from_base64(what: str, text: str) -> bytes:
+def decode_base64(what: str, text: str) -> bytes:
     """Return the bytes behind padded standard base64; raise DecodeError unless canonical."""
     try:
         data = b64decode(text.encode("ascii"), validate=True)
     except (Base64Error, UnicodeEncodeError):
         raise DecodeError(f"{what}: {text[:60]!r} is not base64") from None
-    if _to_base64(data) != text:
+    if show_base64(data) != text:
         raise DecodeError(f"{what}: {text[:60]!r} is not canonical base64")
     return data
