@@ -126,6 +126,8 @@ class Server:
                 return self._take(request, sender, group, now)
             case messages.Announce():
                 return self._enter(request, sender, group, now)
+            case _:
+                return messages.Refused(number, "no gossip here")
 
     def _find(self, number: int, target: NodeId, sender: NodeId) -> messages.Nodes:
         nearest = self._table.answering(target, self._config.k + 1)

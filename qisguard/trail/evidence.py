@@ -10,12 +10,13 @@
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
 
-from qisguard.errors import DecodeError, ProofError
+from qisguard.errors import DecodeError, ProofError, QisguardError, TrailError
 from qisguard.identity.descriptor import DESCRIPTOR_SIZE_MAX, Descriptor, open_descriptor
 from qisguard.identity.network import Network
 from qisguard.trail.checkpoint import (
@@ -27,8 +28,10 @@ from qisguard.trail.checkpoint import (
     parse_vkey,
     verify_checkpoint,
 )
+from qisguard.trail.files import Files
 
 KIND = "equivocation"
+FOLDER = "evidence"
 EVIDENCE_SIZE_MAX = 4 * NOTE_SIZE_MAX + 4_096
 """Bytes: two notes in which JSON escapes every second character, one key, one descriptor."""
 
@@ -148,6 +151,29 @@ def check_descriptor(evidence: Evidence, network: Network) -> Descriptor:
             f"evidence: its descriptor names the key {named.vkey}, not {evidence.key.vkey}"
         )
     return descriptor
+
+
+class EvidenceFiles:
+    """Evidence in the folder ``evidence/`` of ``files``, one file each, never changed."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def load(self) -> Iterator[Evidence]:
+        """Yield what is there; raise TrailError at a file that is no evidence."""
+        for name in self._files.names(FOLDER):
+            data = self._files.read(f"{FOLDER}/{name}") or b""
+            try:
+                yield decode_evidence(data)
+            except QisguardError as error:
+                raise TrailError(f"evidence: {name[:80]!r}: {error}") from None
+
+    def keep(self, evidence: Evidence) -> None:
+        """Write one more, durably; raise TrailError when that fails."""
+        try:
+            self._files.write({f"{FOLDER}/{evidence.name}.json": evidence.encode()})
+        except OSError as error:
+            raise TrailError(f"evidence: cannot be kept: {error}") from error
 
 
 def _decode_base64(text: str) -> bytes:
