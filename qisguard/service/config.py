@@ -17,6 +17,7 @@ from qisguard.config import NodeConfig, ReplicaRule, describe
 from qisguard.errors import DecodeError, ScenarioError
 from qisguard.fill import fill, is_number, nearest, show
 from qisguard.identity.address import Address
+from qisguard.identity.ids import NodeId
 from qisguard.identity.keys import KEY_SIZE, from_text
 from qisguard.node.contact import Contact
 from qisguard.plugins import Inspects
@@ -41,6 +42,9 @@ from qisguard.service.options import (
 FILE_SIZE_MAX = 1 << 20
 PREFIX = "QISGUARD_NODE_"
 NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
+NODE_ID = re.compile(r"[0-9a-f]{64}")
+ROSTER = "roster"
+"""In ``node.witnessed``: every node of the roster."""
 BOOTSTRAPS_MIN_MAX = 100
 
 
@@ -295,6 +299,15 @@ def _check(config: ServiceConfig) -> None:
     if is_unspecified(config.address[0]):
         raise ScenarioError(f"node.advertise = {node.advertise!r}: nobody can reach that address")
     _ = config.bootstraps
+    for name in ("witnesses", "witnessed"):
+        texts = getattr(node, name)
+        parse_ids([text for text in texts if (name, text) != ("witnessed", ROSTER)], name)
+        if texts and not node.gossip:
+            raise ScenarioError(f"node.{name} is given, and node.gossip = false")
+    if node.witnesses and not node.trail:
+        raise ScenarioError("node.witnesses is given, and node.trail = false: nothing to cosign")
+    if ROSTER in node.witnessed and node.roster is None:
+        raise ScenarioError(f"node.witnessed names the {ROSTER}, and there is no node.roster")
     if metrics.listen:
         address = parse_address(metrics.listen, "metrics.listen")
         if not metrics.expose and not is_loopback_address(address):
@@ -302,6 +315,14 @@ def _check(config: ServiceConfig) -> None:
                 f"metrics.listen = {metrics.listen!r} is not loopback: the page has no password; "
                 "set metrics.expose = true to allow it all the same"
             )
+
+
+def parse_ids(texts: Sequence[str], name: str) -> frozenset[NodeId]:
+    """Return node ids; raise ScenarioError naming the place in ``node.<name>``."""
+    for index, text in enumerate(texts):
+        if not NODE_ID.fullmatch(text):
+            raise ScenarioError(f"node.{name}[{index}] = {show(text)}, must be 64 hex digits")
+    return frozenset(NodeId(int(text, 16)) for text in texts)
 
 
 def _check_defenses(node: NodeTable) -> None:

@@ -136,6 +136,22 @@ class NodeTable:
         "the same",
     )
     trail: bool = _option(True, "true or false", "keep an audit trail in the state folder")
+    gossip: bool = _option(
+        False,
+        "true or false",
+        "exchange and compare the heads of audit trails with other nodes, and tell evidence on; "
+        "all nodes of a network should agree about it",
+    )
+    witnesses: tuple[str, ...] = _option(
+        (),
+        "texts of 64 hex digits, node ids; needs gossip",
+        "nodes that are asked to cosign this node's trail",
+    )
+    witnessed: tuple[str, ...] = _option(
+        (),
+        "texts of 64 hex digits, node ids, or the one word roster; needs gossip",
+        "nodes whose trails this node cosigns",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,11 +126,13 @@ class Memory(Protocol):
 class FileMemory:
     """Notes in files, ``witness/<SHA-256 of origin>/checkpoint``; with MemoryFiles, in memory.
 
-    One writer alone: whoever makes it holds the lock of ``files``.
+    One writer alone: whoever makes it holds the lock of ``files``. A copy of each note goes to
+    ``shown``, for monitors; it is never read again.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, shown: Files | None = None) -> None:
         self._files = files
+        self._shown = shown
 
     def get(self, origin: str) -> bytes | None:
         """Return the note."""
@@ -145,6 +147,8 @@ class FileMemory:
             return False
         try:
             self._files.write({note_path(origin): new})
+            if self._shown:
+                self._shown.write({note_path(origin): new})
         except OSError as error:
             raise TrailError(f"witness: {error}") from error
         return True
