@@ -46,6 +46,8 @@ NODE_ID = re.compile(r"[0-9a-f]{64}")
 ROSTER = "roster"
 """In ``node.witnessed``: every node of the roster."""
 BOOTSTRAPS_MIN_MAX = 100
+DAY = 86_400
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +301,8 @@ def _check(config: ServiceConfig) -> None:
     if is_unspecified(config.address[0]):
         raise ScenarioError(f"node.advertise = {node.advertise!r}: nobody can reach that address")
     _ = config.bootstraps
+    if not 1 <= node.gossip_interval <= DAY:
+        raise ScenarioError(f"node.gossip_interval = {node.gossip_interval}, must be 1 to {DAY}")
     for name in ("witnesses", "witnessed"):
         texts = getattr(node, name)
         parse_ids([text for text in texts if (name, text) != ("witnessed", ROSTER)], name)

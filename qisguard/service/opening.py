@@ -233,6 +233,7 @@ def open_gossip(config: ServiceConfig, parts: Parts, trail: Trail | None) -> Gos
     policy = GossipPolicy(
         witnesses=parse_ids(node.witnesses, "witnesses") - {parts.identity.id},
         witnessed=frozenset(witnessed - {parts.identity.id}),
+        interval=float(node.gossip_interval),
     )
     public = FolderFiles(node.state / TRAIL)
     memory = FileMemory(FolderFiles(node.state / WITNESS_STATE), public)

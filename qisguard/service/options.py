@@ -142,6 +142,9 @@ class NodeTable:
         "exchange and compare the heads of audit trails with other nodes, and tell evidence on; "
         "all nodes of a network should agree about it",
     )
+    gossip_interval: int = _option(
+        60, "1 to 86,400 seconds", "heads are exchanged, and witnesses asked, this often"
+    )
     witnesses: tuple[str, ...] = _option(
         (),
         "texts of 64 hex digits, node ids; needs gossip",
