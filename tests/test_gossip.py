@@ -33,7 +33,7 @@ from qisguard.trail.checkpoint import (
 from qisguard.trail.cosignature import WitnessKey, verify_cosignatures
 from qisguard.trail.evidence import EvidenceFiles, check_descriptor, convict, decode_evidence
 from qisguard.trail.files import MemoryFiles
-from qisguard.trail.gossip import HEADS_MAX, Head, Logs, Taken
+from qisguard.trail.gossip import DOUBTS_MAX, SEEN_MAX, Head, Logs, Taken
 from qisguard.trail.log import Trail
 from qisguard.trail.merkle import consistency_proof, leaf_hash, root
 from qisguard.trail.shown import ShownTrail
@@ -147,9 +147,13 @@ def test_a_signed_empty_tree_with_a_root_is_no_tree() -> None:
 def test_what_waits_for_proof_is_bounded_and_still_compared() -> None:
     logs = _logs(PEER)
     logs.take(PEER.id, _head(PEER, 9))
-    sizes = range(10, 10 + HEADS_MAX)
+    sizes = range(10, 10 + DOUBTS_MAX)
     assert {logs.take(PEER.id, _head(PEER, size)) for size in sizes} == {Taken.NEW}
     assert logs.take(PEER.id, _head(PEER, 40)) is Taken.FULL
+    for size in range(20, 60):
+        assert logs.take(PEER.id, _head(PEER, size)) in (Taken.FULL, Taken.KNOWN)
+    kept = [size for size in range(1, 60) if logs.take(PEER.id, _head(PEER, size)) is Taken.KNOWN]
+    assert len(kept) <= SEEN_MAX
     assert not isinstance(logs.take(PEER.id, _head(PEER, 10, FORK)), Taken)
 
 

@@ -32,6 +32,8 @@ PAGES_MAX = 16
 """Pages of heads read from one peer in one round."""
 DOUBTS_MAX = 16
 """Proofs asked for in one round."""
+OWING_MAX = 4
+"""Logs that owe a proof and are asked for their newest head in one round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Gossip:
         self._budgets = Budgets(policy.requests_per_second, policy.logs_max, policy.requests_burst)
         part = int.from_bytes(draw(4), "big") / (1 << 32)  # nodes do not all work at once
         self._next_round = now + policy.interval * part
+        self._turn = 0
 
     def met(self, peer: Descriptor) -> None:
         """A session opened: follow the log of this peer."""
@@ -192,20 +195,26 @@ class Gossip:
         """Read heads of a few contacts, have doubts settled and our head cosigned, remind."""
         cursor = self._draw(len(to_bytes(self._me)))
         peers = {contact.id: contact for contact in self._choose(self.policy.fan_out)}
+        owing = self.logs.owing()
+        for node in owing[self._turn % max(len(owing), 1) :][:OWING_MAX]:
+            if contact := around.known(node) or self._table.get(node):
+                peers[node] = contact
+        self._turn += OWING_MAX
         asks = [Ask(contact, messages.ListHeads(0, cursor)) for contact in peers.values()]
         pages = dict.fromkeys(peers, 1)
-        doubts: dict[NodeId, Doubt] = {}
+        doubts: dict[tuple[NodeId, int, int], Doubt] = {}
         for doubt in list(self.logs.doubts())[:DOUBTS_MAX]:
             if contact := around.known(doubt.log) or self._table.get(doubt.log):
-                doubts[doubt.log] = doubt
-                asks.append(Ask(contact, messages.ProveGrowth(0, doubt.old.size, doubt.new.size)))
+                sizes = doubt.old.size, doubt.new.size
+                doubts[doubt.log, *sizes] = doubt
+                asks.append(Ask(contact, messages.ProveGrowth(0, *sizes)))
                 self.logs.asked(doubt, now)
         waiting = len(asks)
         while waiting:
             sender, request, reply = yield asks
             asks, waiting = [], waiting - 1
             if isinstance(request, messages.ProveGrowth):
-                self._settle(doubts[sender], reply)
+                self._settle(doubts[sender, request.old, request.new], reply)
             elif isinstance(request, messages.ListHeads):
                 after = self._read(sender, request, reply, cursor)
                 if after is not None and pages[sender] < PAGES_MAX:

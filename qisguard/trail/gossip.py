@@ -6,7 +6,7 @@
   that it continues the anchor, or that the anchor continues it.
 - Two signed roots of one size are evidence, and the log is frozen: nothing of it is taken any more.
 - A log that does not prove in time is *silent*. That is no evidence: it may be down, or slow.
-- Memory is bounded: logs, heads of a log, evidence; who comes late to a full place waits outside.
+- Memory is bounded: logs, heads of a log, evidence; who comes late to a full place stays outside.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,10 @@ from qisguard.trail.checkpoint import NO_TAG, Checkpoint, Line, LogKey, origin_o
 from qisguard.trail.evidence import Evidence, convict
 from qisguard.trail.merkle import EMPTY_ROOT, verify_consistency
 
-HEADS_MAX = 8
-"""Heads of one log that are remembered: the anchor, and those not proved yet."""
+DOUBTS_MAX = 8
+"""Heads of one log that wait for proof; more are only compared."""
+SEEN_MAX = 32
+"""Heads of one log that others are compared with, the newest: two histories meet in one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,16 @@ class Taken(StrEnum):
 
 @dataclass(slots=True)
 class Log:
-    """One log: its key, what names the key, its anchor, and heads not proved, asked since when."""
+    """One log: its key, what names the key, its anchor, heads seen, and since when it owes proof.
+
+    ``doubts`` has the sizes that are not proved, each with the time at which the log was asked.
+    """
 
     key: LogKey
     descriptor: bytes
     anchor: Head | None = None
-    doubts: dict[int, tuple[Head, float | None]] = field(default_factory=dict)
+    seen: dict[int, Head] = field(default_factory=dict)
+    doubts: dict[int, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +130,21 @@ class Logs:
             return Taken.FROZEN
         if log is None:
             return Taken.STRANGE
-        held = self._held(log, head.size)
+        held = log.seen.get(head.size)
         if held is not None and held.root == head.root:
             return Taken.KNOWN
-        if held is None and len(log.doubts) >= HEADS_MAX:
-            return Taken.FULL
         if not _is_signed(head, log.key) or (head.size == 0 and head.root != EMPTY_ROOT):
             return Taken.FORGED
         if held is not None:
             one, other = held.note(log.key).encode(), head.note(log.key).encode()
             return convict(log.key, one, other, log.descriptor)
+        _remember(log, head)
         if log.anchor is None:
             log.anchor = head
+        elif len(log.doubts) >= DOUBTS_MAX:
+            return Taken.FULL
         else:
-            log.doubts[head.size] = head, None
+            log.doubts[head.size] = None
         return Taken.NEW
 
     def prove(self, doubt: Doubt, proof: tuple[bytes, ...]) -> bool:
@@ -156,26 +163,36 @@ class Logs:
         return True
 
     def doubts(self) -> Iterator[Doubt]:
-        """Yield what is not proved, one of each log: what it owes already, else the largest."""
+        """Yield what is not proved, at most two of each log: owed for longest, and the largest."""
         for node, log in self._logs.items():
-            if log.anchor is None or not log.doubts:
-                continue
-            head, _ = max(log.doubts.values(), key=lambda d: (d[1] is not None, d[0].size))
-            old, new = sorted((log.anchor, head), key=lambda h: h.size)
-            yield Doubt(node, old, new, head.size)
+            owed = [size for size, asked in log.doubts.items() if asked is not None]
+            fresh = [size for size, asked in log.doubts.items() if asked is None]
+            for size in [*owed[:1], *sorted(fresh)[-1:]]:
+                if log.anchor is not None:
+                    old, new = sorted((log.anchor, log.seen[size]), key=lambda h: h.size)
+                    yield Doubt(node, old, new, size)
 
     def asked(self, doubt: Doubt, now: float) -> None:
-        """The log was asked to prove this at ``now``."""
+        """The log was asked to prove this at ``now``; others that it owes take their turn."""
         log = self._logs.get(doubt.log)
-        if log and (found := log.doubts.get(doubt.shown)) and found[1] is None:
-            log.doubts[doubt.shown] = found[0], now
+        if log and doubt.shown in log.doubts:
+            asked = log.doubts.pop(doubt.shown)
+            log.doubts[doubt.shown] = now if asked is None else asked
+
+    def owing(self) -> list[NodeId]:
+        """Return the logs that were asked for a proof and have not given it."""
+        return [
+            node
+            for node, log in self._logs.items()
+            if any(asked is not None for asked in log.doubts.values())
+        ]
 
     def silent(self, since: float) -> list[NodeId]:
         """Return the logs that were asked for a proof before ``since`` and have not given it."""
         return [
             node
             for node, log in self._logs.items()
-            if any(asked is not None and asked < since for _, asked in log.doubts.values())
+            if any(asked is not None and asked < since for asked in log.doubts.values())
         ]
 
     def heads(self, after: bytes, count: int) -> list[tuple[NodeId, Head]]:
@@ -192,23 +209,25 @@ class Logs:
             return False
         self._evidence[node] = evidence
         if log := self._logs.get(node):
-            log.anchor, log.doubts = None, {}
+            log.anchor, log.seen, log.doubts = None, {}, {}
         return True
 
     def evidence(self) -> dict[NodeId, Evidence]:
         """Return all evidence, by whose log it is about, oldest first."""
         return self._evidence
 
-    def _held(self, log: Log, size: int) -> Head | None:
-        if log.anchor is not None and log.anchor.size == size:
-            return log.anchor
-        doubt = log.doubts.get(size)
-        return doubt[0] if doubt else None
-
     def _forget_one(self) -> None:
         """Forget the log followed for longest that has shown nothing, else the oldest."""
         idle = next((i for i, log in self._logs.items() if log.anchor is None), None)
         del self._logs[next(iter(self._logs)) if idle is None else idle]
+
+
+def _remember(log: Log, head: Head) -> None:
+    """Add a head to those seen, in the place of the one seen first that nothing depends on."""
+    if len(log.seen) >= SEEN_MAX:
+        kept = {*log.doubts, log.anchor.size if log.anchor else head.size}
+        del log.seen[next(size for size in log.seen if size not in kept)]
+    log.seen[head.size] = head
 
 
 def _is_signed(head: Head, key: LogKey) -> bool:
