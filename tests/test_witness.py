@@ -151,6 +151,19 @@ def _witness_after(size: int) -> bytes | None:
     return witness.latest(ORIGIN)
 
 
+def test_a_log_with_another_key_is_refused_and_not_blamed() -> None:
+    """One key per history: nobody signed two roots, so there is nothing to prove."""
+    new = KeyPair.from_seed(b"\x09" * 32)
+    keys = {ORIGIN: [KEY]}
+    witness = Witness(NAME, PAIR, keys, FileMemory(MemoryFiles()))
+    witness.add(_ask(0, 7), TIME)
+    keys[ORIGIN] = [LogKey(ORIGIN, new.public)]
+    fork = sign_checkpoint(ORIGIN, 7, root(FORK[:7]), new)
+    answer = witness.add(AddCheckpoint(7, (), fork), TIME)
+    assert (answer.status, answer.evidence) == (Status.CONFLICT, None)
+    assert witness.frozen == set()
+
+
 class _Race(FileMemory):
     """Lets another request in between looking and swapping."""
 

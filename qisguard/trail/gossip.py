@@ -9,6 +9,7 @@
 - Memory is bounded: logs, heads of a log, evidence; who comes late to a full place stays outside.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -92,6 +93,7 @@ class Logs:
         self._logs_max = logs_max
         self._evidence_max = evidence_max
         self._logs: dict[NodeId, Log] = {}
+        self._ids: list[NodeId] = []
         self._evidence: dict[NodeId, Evidence] = {}
 
     def __len__(self) -> int:
@@ -113,6 +115,7 @@ class Logs:
             if len(self._logs) >= self._logs_max:
                 self._forget_one()
             self._logs[descriptor.id] = Log(key, descriptor.signed)
+            insort(self._ids, descriptor.id)
             return True
         if log.key == key:
             log.descriptor = descriptor.signed
@@ -197,11 +200,15 @@ class Logs:
 
     def heads(self, after: bytes, count: int) -> list[tuple[NodeId, Head]]:
         """Return anchors of logs whose ids follow ``after``, ascending, less those frozen."""
-        start = int.from_bytes(after, "big") if after else -1
-        ids = sorted(i for i, log in self._logs.items() if i > start and log.anchor)
-        return [
-            (i, head) for i in ids if (head := self._logs[i].anchor) and i not in self._evidence
-        ][:count]
+        start = bisect_right(self._ids, int.from_bytes(after, "big")) if after else 0
+        found: list[tuple[NodeId, Head]] = []
+        for at in range(start, len(self._ids)):
+            node = self._ids[at]
+            if (head := self._logs[node].anchor) and node not in self._evidence:
+                found.append((node, head))
+                if len(found) == count:
+                    break
+        return found
 
     def keep(self, node: NodeId, evidence: Evidence) -> bool:
         """Keep evidence that was verified and freeze its log; return whether it was new."""
@@ -219,7 +226,8 @@ class Logs:
     def _forget_one(self) -> None:
         """Forget the log followed for longest that has shown nothing, else the oldest."""
         idle = next((i for i, log in self._logs.items() if log.anchor is None), None)
-        del self._logs[next(iter(self._logs)) if idle is None else idle]
+        gone = next(iter(self._logs)) if idle is None else idle
+        del self._logs[gone], self._ids[bisect_left(self._ids, gone)]
 
 
 def _remember(log: Log, head: Head) -> None:

@@ -195,7 +195,7 @@ class Witness:
         held = None if stored is None else self._read(asked.origin, stored)
         size = 0 if held is None else held.size
         if held and size == asked.size and held.root != asked.root:
-            return self._refuse_for_good(held, asked, keys)
+            return self._refuse_root(held, asked, keys)
         if request.old_size != size:
             return Answer(Status.CONFLICT, "another size was cosigned last", size)
         try:
@@ -226,16 +226,14 @@ class Witness:
             raise TrailError(f"witness: remembers {held.origin!r} in the place of {origin!r}")
         return held
 
-    def _refuse_for_good(
-        self, held: Checkpoint, asked: Checkpoint, keys: Collection[LogKey]
-    ) -> Answer:
-        """Freeze a log that signed two roots; both notes prove it, if one key signed them."""
-        self.frozen.add(asked.origin)
+    def _refuse_root(self, held: Checkpoint, asked: Checkpoint, keys: Collection[LogKey]) -> Answer:
+        """Refuse a second root of one size; where one key signed both, freeze the log for that."""
         evidence = None
         for key in keys:
             notes = [_only(held, key), _only(asked, key)]
-            if all(note.lines for note in notes):  # of several keys, one that signed both
+            if all(note.lines for note in notes):
                 evidence = convict(key, notes[0].encode(), notes[1].encode())
+                self.frozen.add(asked.origin)
         return Answer(Status.CONFLICT, "another root was cosigned", held.size, evidence=evidence)
 
 
