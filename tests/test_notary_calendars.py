@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from qisguard.errors import ScenarioError, ServiceError
-from qisguard.notary.judging import State, judge, judge_stamp
+from qisguard.notary.judgement import State
+from qisguard.notary.judging import judge, judge_stamp
 from qisguard.notary.stamps import (
     SHA256,
     Bitcoin,

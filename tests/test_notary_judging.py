@@ -7,7 +7,8 @@ import pytest
 
 from qisguard.errors import DecodeError, ProofError, ScenarioError
 from qisguard.notary.headers import Headers, Network, open_headers
-from qisguard.notary.judging import Judgement, State, judge
+from qisguard.notary.judgement import Judgement, State
+from qisguard.notary.judging import judge
 from qisguard.notary.policy import NotaryPolicy, parse_notary_policy
 from qisguard.notary.stamps import (
     KECCAK256,

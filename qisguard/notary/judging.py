@@ -5,12 +5,11 @@ earlier, and a promise shows nothing. One false statement condemns the whole fil
 true part of it removes the false one first.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from qisguard.errors import DecodeError
 from qisguard.notary.headers import HASH_SIZE, Headers
+from qisguard.notary.judgement import Judgement, State
 from qisguard.notary.policy import NotaryPolicy
 from qisguard.notary.stamps import (
     OPERATIONS,
@@ -22,37 +21,14 @@ from qisguard.notary.stamps import (
     decode_stamp,
     walk,
 )
+from qisguard.notary.tokens import judge_token
 
 BLOCK_TIME_MARGIN = 2 * 3_600
 """Seconds by which a block's time may be off: nodes take blocks up to two hours in their future."""
 
 
-class State(StrEnum):
-    """How much a proof of time is worth; only ``ANCHORED`` proves something."""
-
-    NONE = "none"
-    PENDING = "pending"
-    UNVERIFIED = "anchored-unverified"
-    ANCHORED = "anchored"
-    REFUTED = "refuted"
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The state of one proof, why, and by when the text existed if that is shown.
-
-    Attributes:
-        state: how much it is worth.
-        reason: one sentence without a full stop, for people.
-        time: seconds since 1970 by which the text existed, plus or minus ``margin`` seconds; None
-            unless the state is ``ANCHORED``.
-        margin: seconds.
-    """
-
-    state: State
-    reason: str
-    time: int | None = None
-    margin: int = 0
+DER_SEQUENCE = b"\x30"
+"""The first byte of a time-stamp response; an OpenTimestamps file starts with a zero."""
 
 
 def judge(
@@ -68,6 +44,8 @@ def judge(
     """
     if proof is None:
         return Judgement(State.NONE, "there is no stamp")
+    if proof[:1] == DER_SEQUENCE:
+        return judge_token(text, proof, policy.authorities)
     try:
         stamp = decode_stamp(proof)
     except DecodeError as error:

@@ -11,6 +11,9 @@ It lies outside of what is audited. ``hash`` is written as explorers print it::
 
     [[authority]]
     certificates = '''-----BEGIN CERTIFICATE----- ...'''
+
+The certificates of an authority are its chain up to the root. Where its own is among them, only
+that one may sign; without it, any that the root vouches for.
 """
 
 import tomllib
@@ -35,13 +38,14 @@ class NotaryPolicy:
         network: the chain.
         blocks: hash by height of known blocks, in the order of the wire.
         confirmations: blocks, its own included, that a block after the last known one needs.
-        authorities: certificates (DER) of trusted time-stamping authorities, roots or their own.
+        authorities: of each trusted time-stamping authority the certificates (DER) of its chain,
+            the root among them.
     """
 
     network: Network = Network.MAINNET
     blocks: Mapping[int, bytes] = field(default_factory=dict)
     confirmations: int = CONFIRMATIONS
-    authorities: tuple[bytes, ...] = ()
+    authorities: tuple[tuple[bytes, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,10 @@ def parse_notary_policy(data: bytes) -> NotaryPolicy:
         if block.height >= 1 << 32:
             raise ScenarioError(f"{where}: height {block.height}, at most {(1 << 32) - 1}")
         blocks[block.height] = _hash(block.hash, where)
-    certificates: list[bytes] = []
+    authorities: list[tuple[bytes, ...]] = []
     for where, table in _tables(values, "authority"):
-        certificates += _certificates(_filled(_Authority, table, where).certificates, where)
-    return NotaryPolicy(_NETWORKS[top.network], blocks, top.confirmations, tuple(certificates))
+        authorities.append(_certificates(_filled(_Authority, table, where).certificates, where))
+    return NotaryPolicy(_NETWORKS[top.network], blocks, top.confirmations, tuple(authorities))
 
 
 def _filled(kind: Any, table: Mapping[str, Any], where: str) -> Any:
@@ -119,7 +123,7 @@ def _hash(text: str, where: str) -> bytes:
     return bytes.fromhex(text)[::-1]
 
 
-def _certificates(text: str, where: str) -> list[bytes]:
+def _certificates(text: str, where: str) -> tuple[bytes, ...]:
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509 import load_pem_x509_certificates
 
@@ -127,4 +131,6 @@ def _certificates(text: str, where: str) -> list[bytes]:
         found = load_pem_x509_certificates(text.encode())
     except ValueError as error:
         raise ScenarioError(f"{where}: certificates are not PEM: {error}") from None
-    return [certificate.public_bytes(Encoding.DER) for certificate in found]
+    if all(certificate.subject != certificate.issuer for certificate in found):
+        raise ScenarioError(f"{where}: certificates have no self-signed root among them")
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
