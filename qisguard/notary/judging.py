@@ -7,7 +7,8 @@ true part of it removes the false one first.
 
 from datetime import UTC, datetime
 
-from qisguard.errors import DecodeError
+from qisguard.errors import DecodeError, ProofError
+from qisguard.notary.batches import decode_receipt, verify_receipt
 from qisguard.notary.headers import HASH_SIZE, Headers
 from qisguard.notary.judgement import Judgement, State
 from qisguard.notary.policy import NotaryPolicy
@@ -27,8 +28,8 @@ BLOCK_TIME_MARGIN = 2 * 3_600
 """Seconds by which a block's time may be off: nodes take blocks up to two hours in their future."""
 
 
-DER_SEQUENCE = b"\x30"
-"""The first byte of a time-stamp response; an OpenTimestamps file starts with a zero."""
+DER_SEQUENCE, OBJECT = b"\x30", b"{"
+"""First bytes of a time-stamp response and of a receipt; OpenTimestamps files start with zero."""
 
 
 def judge(
@@ -44,6 +45,8 @@ def judge(
     """
     if proof is None:
         return Judgement(State.NONE, "there is no stamp")
+    if proof[:1] == OBJECT:
+        return _judge_receipt(text, proof, headers, policy)
     if proof[:1] == DER_SEQUENCE:
         return judge_token(text, proof, policy.authorities)
     try:
@@ -51,6 +54,26 @@ def judge(
     except DecodeError as error:
         return Judgement(State.REFUTED, str(error))
     return judge_stamp(text, stamp, headers, policy)
+
+
+def _judge_receipt(
+    text: bytes, data: bytes, headers: Headers | None, policy: NotaryPolicy
+) -> Judgement:
+    try:
+        receipt = decode_receipt(data)
+        verify_receipt(text, receipt)
+    except (DecodeError, ProofError) as error:
+        return Judgement(State.REFUTED, str(error))
+    if policy.batchers and receipt.key not in policy.batchers:
+        return Judgement(State.UNVERIFIED, "the policy does not know who made the batch")
+    if not receipt.stamp:
+        return Judgement(State.NONE, "the batch has no stamp yet")
+    if receipt.stamp[:1] == OBJECT:
+        return Judgement(State.REFUTED, "receipt: of a batch of batches")
+    found = judge(receipt.head, receipt.stamp, headers, policy)
+    body = receipt.body
+    reason = f"in a batch, number {body.index} of {body.count}: {found.reason}"
+    return Judgement(found.state, reason, found.time, found.margin)
 
 
 def judge_stamp(

@@ -4,6 +4,7 @@ It lies outside of what is audited. ``hash`` is written as explorers print it::
 
     network = "mainnet"
     confirmations = 6
+    batchers = ["43 characters of base64url"]
 
     [[block]]
     height = 358391
@@ -21,8 +22,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qisguard.errors import ScenarioError
+from qisguard.errors import DecodeError, ScenarioError
 from qisguard.fill import fill, nearest, show
+from qisguard.identity.keys import KEY_SIZE, from_text
 from qisguard.notary.headers import HASH_SIZE, Network
 
 POLICY_SIZE_MAX = 1 << 20
@@ -40,12 +42,15 @@ class NotaryPolicy:
         confirmations: blocks, its own included, that a block after the last known one needs.
         authorities: of each trusted time-stamping authority the certificates (DER) of its chain,
             the root among them.
+        batchers: public keys of those whose batch receipts count; none: whoever made them, for it
+            is the stamp that proves.
     """
 
     network: Network = Network.MAINNET
     blocks: Mapping[int, bytes] = field(default_factory=dict)
     confirmations: int = CONFIRMATIONS
     authorities: tuple[tuple[bytes, ...], ...] = ()
+    batchers: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def parse_notary_policy(data: bytes) -> NotaryPolicy:
         values = tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ScenarioError(f"notary policy: {error}") from None
-    names = ("network", "confirmations", "block", "authority")
+    names = ("network", "confirmations", "block", "authority", "batchers")
     if unknown := [name for name in values if name not in names]:
         raise ScenarioError(
             f"notary policy: unknown key {unknown[0]!r}{nearest(unknown[0], names)}"
@@ -100,7 +105,13 @@ def parse_notary_policy(data: bytes) -> NotaryPolicy:
     authorities: list[tuple[bytes, ...]] = []
     for where, table in _tables(values, "authority"):
         authorities.append(_certificates(_filled(_Authority, table, where).certificates, where))
-    return NotaryPolicy(_NETWORKS[top.network], blocks, top.confirmations, tuple(authorities))
+    return NotaryPolicy(
+        _NETWORKS[top.network],
+        blocks,
+        top.confirmations,
+        tuple(authorities),
+        _keys(values.get("batchers", [])),
+    )
 
 
 def _filled(kind: Any, table: Mapping[str, Any], where: str) -> Any:
@@ -115,6 +126,15 @@ def _tables(values: Mapping[str, Any], name: str) -> list[tuple[str, Mapping[str
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ScenarioError(f"notary policy: write every {name} as [[{name}]]")
     return [(f"notary policy: {name}[{index}]", table) for index, table in enumerate(tables)]
+
+
+def _keys(values: object) -> tuple[bytes, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ScenarioError(f"notary policy: batchers = {show(values)}, must be a list of keys")
+    try:
+        return tuple(from_text(value, KEY_SIZE) for value in values)
+    except DecodeError as error:
+        raise ScenarioError(f"notary policy: batchers: {error}") from None
 
 
 def _hash(text: str, where: str) -> bytes:
