@@ -295,7 +295,7 @@ def test_a_receipt_has_one_spelling_and_an_end() -> None:
     ):
         with pytest.raises(DecodeError):
             decode_receipt(wrong)
-    with pytest.raises(DecodeError, match="at most 131072"):
+    with pytest.raises(DecodeError, match="at most 65536"):
         decode_receipt(bytes(200_000))
 
 

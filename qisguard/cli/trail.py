@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from qisguard.cli import stamping
 from qisguard.exits import Exit
 
 if TYPE_CHECKING:  # ``--help`` must not load cryptography
@@ -316,3 +317,6 @@ def _refuse(error: Exception, end: Exit = Exit.USAGE) -> NoReturn:
     code = getattr(error, "code", "QE-600")
     typer.echo(f"{code} {what}\ntry: {command or 'qisguard trail --help'}", err=True)
     raise typer.Exit(end)
+
+
+stamping.register(app)

@@ -26,7 +26,7 @@ LEAF_TAG = b"qisguard/notary-leaf/v1\0"
 RECEIPT_TAG = b"qisguard/notary-receipt/v1\n"
 HASH_SIZE = 32
 COUNT_MAX = 1 << 32
-RECEIPT_SIZE_MAX = 1 << 17
+RECEIPT_SIZE_MAX = 1 << 16
 """Bytes of a receipt; the stamp inside is the greater part."""
 
 

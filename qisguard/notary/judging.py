@@ -24,6 +24,8 @@ from qisguard.notary.stamps import (
 )
 from qisguard.notary.tokens import judge_token
 
+__all__ = ["Judgement", "State", "judge", "judge_stamp"]
+
 BLOCK_TIME_MARGIN = 2 * 3_600
 """Seconds by which a block's time may be off: nodes take blocks up to two hours in their future."""
 

@@ -8,7 +8,7 @@ limit".
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,12 @@ from qisguard.service.options import (
     LogTable,
     MetricsTable,
     NodeTable,
+    NotaryTable,
     Option,
     allowed_limit,
     options,
 )
+from qisguard.transport.web import check_url
 
 FILE_SIZE_MAX = 1 << 20
 PREFIX = "QISGUARD_NODE_"
@@ -48,6 +50,7 @@ ROSTER = "roster"
 BOOTSTRAPS_MIN_MAX = 100
 DAY = 86_400
 """Seconds."""
+TIMEOUT_MAX = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class ServiceConfig:
     limits: NodeConfig
     metrics: MetricsTable
     log: LogTable
+    notary: NotaryTable
     origins: Mapping[str, str]
     values: Mapping[str, object]
 
@@ -166,14 +170,13 @@ def _load(path: Path, environment: Mapping[str, str], flags: Sequence[str]) -> S
         _limits(tables[LIMITS]),
         MetricsTable(**tables["metrics"]),
         LogTable(**tables["log"]),
+        NotaryTable(**tables["notary"]),
         {key: given[key][1] if key in given else "default" for key in known},
         {},
     )
     _check(config)
     shown = {key: _plain(getattr(getattr(config, o.table), o.name)) for key, o in known.items()}
-    return ServiceConfig(
-        path, config.node, config.limits, config.metrics, config.log, config.origins, shown
-    )
+    return replace(config, values=shown)
 
 
 def _read(path: Path, known: Mapping[str, Option]) -> dict[str, object]:
@@ -312,6 +315,12 @@ def _check(config: ServiceConfig) -> None:
         raise ScenarioError("node.witnesses is given, and node.trail = false: nothing to cosign")
     if ROSTER in node.witnessed and node.roster is None:
         raise ScenarioError(f"node.witnessed names the {ROSTER}, and there is no node.roster")
+    if not 1 <= config.notary.timeout <= TIMEOUT_MAX:
+        timeout = config.notary.timeout
+        raise ScenarioError(f"notary.timeout = {timeout}, must be 1 to {TIMEOUT_MAX} seconds")
+    for name in ("calendars", "authorities"):
+        for index, url in enumerate(getattr(config.notary, name)):
+            check_url(url, f"notary.{name}[{index}]")
     if metrics.listen:
         address = parse_address(metrics.listen, "metrics.listen")
         if not metrics.expose and not is_loopback_address(address):

@@ -184,10 +184,28 @@ class LogTable:
     )
 
 
-TABLES: Mapping[str, type[NodeTable] | type[MetricsTable] | type[LogTable]] = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotaryTable:
+    """Table ``[notary]``: who is asked to confirm when a checkpoint existed; nobody else is."""
+
+    calendars: tuple[str, ...] = _option(
+        (),
+        "texts such as https://HOST",
+        "OpenTimestamps calendars that `qisguard trail stamp` asks",
+    )
+    authorities: tuple[str, ...] = _option(
+        (),
+        "texts such as https://HOST/PATH",
+        "time-stamping authorities (RFC 3161) that it asks, one after the other until one answers",
+    )
+    timeout: int = _option(10, "1 to 600 seconds", "how long each of them has for its answer")
+
+
+TABLES: Mapping[str, type[NodeTable] | type[MetricsTable] | type[LogTable] | type[NotaryTable]] = {
     "node": NodeTable,
     "metrics": MetricsTable,
     "log": LogTable,
+    "notary": NotaryTable,
 }
 
 
