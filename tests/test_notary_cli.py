@@ -12,6 +12,7 @@ import pytest
 from qisguard.notary.batches import encode_receipt, make_batch
 from qisguard.notary.headers import HEADER_SIZE, Headers, Network, block_hash, shown
 from qisguard.notary.stamps import SHA256, Bitcoin, Pending, Stamp, Timestamp, encode_stamp
+from qisguard.service.identities import create_key
 from qisguard.trail.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from tests.authorities import Authority
 from tests.calendars import START, Calendar, running, serving
@@ -170,9 +171,39 @@ def test_an_authority_confirms_beside_the_calendars(tmp_path: Path) -> None:
     with serving(Handler) as url:
         spare = ["--authority", "http://127.0.0.1:1", "--authority", f"{url}/tsr"]
         code, found = told("stamp", str(tmp_path / "log"), *spare)
-    assert (code, found["written"], len(found["problems"])) == (0, ["notary/3.tsr"], 1)
+        assert (code, found["written"], len(found["problems"])) == (0, ["notary/3.tsr"], 1)
+        code, found = told("stamp", str(tmp_path / "log"), *spare)
+        assert (code, found["written"], found["kept"]) == (0, [], ["notary/3.tsr"])
     code, found = told("info", str(tmp_path / "log"), "--policy", str(tmp_path / "notary.toml"))
     assert (code, found["proofs"][0]["state"]) == (0, "anchored")
+
+
+def test_one_stamp_covers_many_trails_and_each_completes_its_receipt(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for number, folder in enumerate(folders):
+        trail(folder, number + 1)
+    key_file = tmp_path / "key"
+    create_key(key_file)
+    names = [str(folder) for folder in folders]
+    with running() as calendar:
+        asked = ["--key", str(key_file), "--calendar", calendar.url]
+        code, found = told("batch", *names, *asked)
+        assert (code, found["count"], calendar.asked) == (0, 3, ["/digest"])
+        assert told("info", names[2])[1]["proofs"][0]["waits_for"] == [calendar.url]
+        calendar.anchor()
+        policy = knowing(tmp_path / "notary.toml", calendar)
+        (tmp_path / "headers").write_bytes(calendar.raw)
+        for name, place in zip(names, range(3), strict=True):
+            file = str(tmp_path / "headers")
+            invoke("trail", "headers", name, file, "--from", str(START), "--policy", policy)
+            code, _ = told("upgrade", name, "--calendar", calendar.url, "--policy", policy)
+            code, found = told("info", name, "--policy", policy)
+            assert (code, found["proofs"][0]["state"]) == (0, "anchored")
+            assert f"number {place} of 3" in found["proofs"][0]["reason"]
+        code, found = told("batch", *names[:1], *asked)
+        assert (code, found["written"], len(found["kept"])) == (0, [], 1)
+        (folders[1] / "checkpoint").unlink()
+        assert invoke("trail", "batch", *names, *asked).exit_code == 2
 
 
 def test_info_judges_receipts_and_says_what_is_refuted_or_missing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``qisguard trail stamp|upgrade|info|headers``: proofs of time of a trail's checkpoints."""
+"""``qisguard trail stamp|batch|upgrade|info|headers``: proofs of time of a trail's checkpoints."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -59,14 +59,56 @@ def stamp(
         done = stamp_trail(folder, notaries)
     except (QisguardError, OSError) as error:
         _refuse(getattr(error, "code", "QE-600"), str(error))
-    end = Exit.CLEAN if done.written else Exit.NOT_MEASURED
+    end = Exit.CLEAN if done.written or done.kept else Exit.NOT_MEASURED
     if as_json:
-        _echo("stamp", end, size=done.size, written=done.written, problems=done.problems)
+        names = {"written": done.written, "kept": done.kept, "problems": done.problems}
+        _echo("stamp", end, size=done.size, **names)
     else:
         for path in done.written:
             typer.echo(f"{folder}/{path}: of the checkpoint of size {done.size}")
+        for path in done.kept:
+            typer.echo(f"{folder}/{path}: is there already, and kept")
         if any(path.endswith(".ots") for path in done.written):
             typer.echo(f"next, some hours later: qisguard trail upgrade {folder}")
+        _tell(done.problems)
+    raise typer.Exit(end)
+
+
+def batch(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Public folders of the trails.")
+    ],
+    key: Annotated[Path, typer.Option(metavar="FILE", help="Secret key that signs the receipts.")],
+    node: Config = None,
+    calendar: Calendar = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have one stamp cover the checkpoints of many trails; each gets a receipt.
+
+    Exits 0 when a calendar promised, 3 when none answered; 'qisguard trail upgrade' completes the
+    receipt of each trail.
+    """
+    from qisguard.errors import QisguardError
+    from qisguard.service.identities import load_key
+    from qisguard.service.stamping import stamp_batch
+
+    try:
+        notaries = _notaries(node, calendar, None, timeout)
+        if not notaries.calendars:
+            _refuse("QE-400", "no calendar to ask: say --calendar URL or --node CONFIG")
+        done = stamp_batch(folders, load_key(key), notaries)
+    except (QisguardError, OSError) as error:
+        _refuse(getattr(error, "code", "QE-600"), str(error))
+    end = Exit.CLEAN if done.written or done.kept else Exit.NOT_MEASURED
+    if as_json:
+        names = {"written": done.written, "kept": done.kept, "problems": done.problems}
+        _echo("batch", end, count=done.size, **names)
+    else:
+        for path in done.written:
+            typer.echo(path)
+        for path in done.kept:
+            typer.echo(f"{path}: is complete already, and kept")
         _tell(done.problems)
     raise typer.Exit(end)
 
@@ -158,7 +200,7 @@ def headers(
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``qisguard trail``."""
-    for command in (stamp, upgrade, info, headers):
+    for command in (stamp, batch, upgrade, info, headers):
         app.command(command.__name__)(command)
 
 

@@ -6,11 +6,19 @@ with the note that they are about as ``<size>.checkpoint`` and block headers in 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-from qisguard.errors import DecodeError, ServiceError, TrailError
+from qisguard.errors import DecodeError, ProofError, ServiceError, TrailError
+from qisguard.identity.keys import KeyPair
+from qisguard.notary.batches import (
+    Receipt,
+    decode_receipt,
+    encode_receipt,
+    make_batch,
+    verify_receipt,
+)
 from qisguard.notary.headers import ARCHIVE_SIZE_MAX, HEADER_SIZE, Headers, open_headers
 from qisguard.notary.judging import Judgement, State, judge, judge_stamp
 from qisguard.notary.policy import NotaryPolicy
@@ -63,10 +71,11 @@ class Worth:
 
 @dataclass(slots=True)
 class Stamping:
-    """What a command did: files written, and who gave nothing and why."""
+    """What a command did: files written or left as they are, and who gave nothing and why."""
 
     size: int = 0
     written: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     proofs: list[Worth] = field(default_factory=list)
 
@@ -96,15 +105,50 @@ def stamp_trail(folder: Path, notaries: Notaries) -> Stamping:
         if before is not None:
             whole = merge(before.timestamp, whole)
         fresh[path] = encode_stamp(Stamp(SHA256, digest, whole))
+    path = f"{FOLDER}/{head.size}.tsr"
+    earlier = files.read(path, PROOF_SIZE_MAX)
+    if earlier is not None and judge_token(head.text, earlier, ()).state is not State.REFUTED:
+        done.kept += [path for _ in notaries.authorities[:1]]
+        notaries = replace(notaries, authorities=())  # a later token would say less
     for authority in notaries.authorities:
         try:
-            fresh[f"{FOLDER}/{head.size}.tsr"] = _token(head.text, authority, notaries.timeout)
+            fresh[path] = _token(head.text, authority, notaries.timeout)
             break  # one token says all that a token can; the next authority is a spare
         except (ServiceError, DecodeError) as error:
             done.problems.append(str(error))
     if fresh and note is not None:
         files.write({f"{FOLDER}/{head.size}.checkpoint": note, **fresh})
         done.written = sorted(fresh)
+    return done
+
+
+def stamp_batch(folders: Sequence[Path], key: KeyPair, notaries: Notaries) -> Stamping:
+    """Have one stamp cover the checkpoints of many trails; each keeps a receipt of its own.
+
+    Raises:
+        TrailError: a trail has no readable checkpoint; nothing is asked then.
+    """
+    trails = [FolderFiles(folder) for folder in folders]
+    notes = [files.read(CHECKPOINT, NOTE_SIZE_MAX) or b"" for files in trails]
+    heads = [
+        _parsed(note, f"{folder}/{CHECKPOINT}") for note, folder in zip(notes, folders, strict=True)
+    ]
+    receipts = make_batch([head.text for head in heads], key)
+    digest = sha256(receipts[0].head).digest()
+    told = submit(digest, notaries.calendars, notaries.timeout)
+    done = Stamping(len(heads), problems=_problems(told))
+    if all(one.timestamp is None for one in told):
+        return done
+    stamp = encode_stamp(Stamp(SHA256, digest, gather(told)))
+    for files, note, head, receipt in zip(trails, notes, heads, receipts, strict=True):
+        path = f"{FOLDER}/{head.size}.chainpoint.json"
+        held = _held(files, path, head.text)
+        if held is not None and _has_block(held.stamp):
+            done.kept.append(f"{files.root}/{path}")
+            continue
+        data = encode_receipt(replace(receipt, stamp=stamp))
+        files.write({f"{FOLDER}/{head.size}.checkpoint": note, path: data})
+        done.written.append(f"{files.root}/{path}")
     return done
 
 
@@ -118,20 +162,21 @@ def upgrade_trail(folder: Path, notaries: Notaries, policy: NotaryPolicy) -> Sta
     done = Stamping()
     headers = _headers(files, folder, policy)
     for path, size in _proofs(files):
-        stamp = _stamp(files, path) if path.endswith(".ots") else None
         text = _text(files, size)
-        if stamp is None or text is None:
+        held = None if text is None else _held(files, path, text)
+        if held is None or _has_block(held.stamp):
             continue
 
-        def is_refuted(grown: Stamp, text: bytes = text) -> bool:
-            return judge_stamp(text, grown, headers, policy).state is State.REFUTED
+        def is_refuted(grown: Stamp, held: "_Held" = held) -> bool:
+            return judge_stamp(held.text, grown, headers, policy).state is State.REFUTED
 
-        if not is_refuted(stamp) and not _has_block(stamp):
-            grown, told = ask_again(stamp, notaries.calendars, notaries.timeout, is_refuted)
-            done.problems += [f"{path}: {problem}" for problem in _problems(told)]
-            if grown != stamp:
-                files.write({path: encode_stamp(grown)})
-                done.written.append(path)
+        if is_refuted(held.stamp):
+            continue
+        grown, told = ask_again(held.stamp, notaries.calendars, notaries.timeout, is_refuted)
+        done.problems += [f"{path}: {problem}" for problem in _problems(told)]
+        if grown != held.stamp:
+            files.write({path: held.file_with(encode_stamp(grown))})
+            done.written.append(path)
     done.proofs = describe_trail(folder, policy)
     return done
 
@@ -180,6 +225,36 @@ def add_headers(folder: Path, raw: bytes, start: int, policy: NotaryPolicy) -> H
     if len(grown) > len(archive):
         files.write({ARCHIVE: grown.encode()})
     return grown
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An OpenTimestamps stamp, the text that it is of, and the receipt that it lies in, if any."""
+
+    text: bytes
+    stamp: Stamp
+    receipt: Receipt | None = None
+
+    def file_with(self, stamp: bytes) -> bytes:
+        """Return the file with another stamp in it."""
+        if self.receipt is None:
+            return stamp
+        return encode_receipt(replace(self.receipt, stamp=stamp))
+
+
+def _held(files: FolderFiles, path: str, text: bytes) -> _Held | None:
+    """Return the stamp in a proof, None where there is none that can be completed."""
+    data = files.read(path, PROOF_SIZE_MAX) or b""
+    try:
+        if path.endswith(".ots"):
+            return _Held(text, decode_stamp(data))
+        if path.endswith(".json"):
+            receipt = decode_receipt(data)
+            verify_receipt(text, receipt)
+            return _Held(receipt.head, decode_stamp(receipt.stamp), receipt)
+    except (DecodeError, ProofError):
+        return None  # what is wrong with it is said where proofs are judged
+    return None
 
 
 def _parsed(note: bytes | None, where: str) -> Checkpoint:
@@ -253,7 +328,7 @@ def _has_block(stamp: Stamp) -> bool:
 
 def _waits_for(data: bytes) -> tuple[str, ...]:
     try:
-        stamp = decode_stamp(data)
+        stamp = decode_stamp(decode_receipt(data).stamp if data[:1] == b"{" else data)
     except DecodeError:
         return ()
     if _has_block(stamp):
