@@ -12,7 +12,7 @@ network and start height, then raw headers of 80 bytes. Who made the file proves
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from hashlib import sha256
 
@@ -134,13 +134,8 @@ class Headers:
             DecodeError: not a whole number of headers.
             ProofError: a header that does not hold; says which.
         """
-        if len(raw) % HEADER_SIZE:
-            raise DecodeError(f"header archive: {len(raw) % HEADER_SIZE} bytes after its headers")
-        if self.start + (len(self.raw) + len(raw)) // HEADER_SIZE > 1 << 32:
-            raise DecodeError("header archive: heights beyond 32 bits")
         whole = Headers(self.network, self.start, self.raw + raw)
-        _check(whole, self.tip + 1)
-        return Headers(whole.network, whole.start, whole.raw, _check_pins(whole, pins))
+        return _checked(whole, self.tip + 1, pins)
 
 
 def read_header(raw: bytes) -> Header:
@@ -172,7 +167,17 @@ def open_headers(data: bytes, network: Network, pins: Mapping[int, bytes]) -> He
         raise DecodeError(f"header archive: version {major}.{minor}, or reserved bytes in use")
     if found != network:
         raise ProofError(f"header archive: of network {found}, the policy wants {network:d}")
-    return Headers(network, start, b"").extend(data[PREFIX_SIZE:], pins)
+    return _checked(Headers(network, start, data[PREFIX_SIZE:]), start, pins)
+
+
+def _checked(chain: Headers, since: int, pins: Mapping[int, bytes]) -> Headers:
+    """Return the archive, every header from the height ``since`` checked, and its known block."""
+    if excess := len(chain.raw) % HEADER_SIZE:
+        raise DecodeError(f"header archive: {excess} bytes after its headers")
+    if chain.tip >= 1 << 32:
+        raise DecodeError("header archive: heights beyond 32 bits")
+    _check(chain, since)
+    return replace(chain, pinned=_check_pins(chain, pins))
 
 
 def _check(chain: Headers, since: int) -> None:
