@@ -10,7 +10,7 @@ read and write. Ours is stricter where that one is lenient:
 """
 
 from binascii import hexlify
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha1, sha256
 
@@ -318,15 +318,6 @@ class _Reader:
         return found
 
 
-def describe(attestation: Attestation) -> str:
-    """Return an attestation in words; what came from elsewhere is shown as hex."""
-    if isinstance(attestation, Pending):
-        return f"pending at {attestation.uri}"
-    if isinstance(attestation, Bitcoin):
-        return f"Bitcoin block {attestation.height}"
-    return f"unknown kind {attestation.tag.hex()}"
-
-
 def _order(attestation: Attestation) -> tuple[bytes, str, int, bytes]:
     """Return the place among others: by tag, then by what is inside."""
     if isinstance(attestation, Pending):
@@ -354,11 +345,3 @@ def _varuint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def merge_all(timestamps: Iterable[Timestamp]) -> Timestamp:
-    """Return the tree of all of them."""
-    whole = Timestamp()
-    for timestamp in timestamps:
-        whole = merge(whole, timestamp)
-    return whole
