@@ -15,6 +15,7 @@ from qisguard.notary.headers import (
     Network,
     bits_of,
     block_hash,
+    may_follow,
     next_bits,
     open_headers,
     read_header,
@@ -168,14 +169,61 @@ def test_real_headers_have_their_published_hash_and_time() -> None:
         chain.extend(bytes.fromhex(known_header(586)["header"]), {})
 
 
-def test_the_first_block_of_a_period_may_change_its_target_within_bounds() -> None:
-    """The start of the period before is not in the archive: only a factor of four is known."""
-    known = known_header(586)
-    raw = bytes.fromhex(known["header"])
-    header = read_header(raw)
-    assert header.bits == MAINNET_EASIEST
-    chain = Headers(Network.MAINNET, PERIOD - 1, b"").extend(raw, {})
-    weak = struct.pack("<i32s32sIII", 1, header.hash, bytes(32), 0, 0x1B00FFFF, 0)
-    with pytest.raises(ProofError, match=f"block {PERIOD}: hash"):
-        chain.extend(weak, {})
-    assert len(raw) == HEADER_SIZE
+LAST_OF_A_PERIOD = bytes.fromhex(
+    "0040642e90437de99a620f56604f8ea245ea0bf6544468e9171602000000000000000000b70e850e"
+    "3435f55c44c6e7a2ebbdf49a125281a703f616d04c68260baee54cec82a09865b3e8031737acde62"
+)
+"""Block 824543 of Bitcoin; the next one is the first of a period and has another target."""
+FIRST_OF_A_PERIOD = bytes.fromhex(
+    "00e0542fc94eab887e6c0d7dcc8c77ac897d99f8989798165b59010000000000000000001aa535e9"
+    "a4bf7dcc317f1465c67ab9d732a4115d043268897fc2b1b9544cb6dfbca1986569d8031701c64ac1"
+)
+
+
+def test_the_target_changes_where_a_period_starts_and_nowhere_else() -> None:
+    """Real blocks; the start of the period before is not in the archive."""
+    both = LAST_OF_A_PERIOD + FIRST_OF_A_PERIOD
+    first, second = read_header(both[:HEADER_SIZE]), read_header(both[HEADER_SIZE:])
+    assert (first.bits, second.bits) == (0x1703E8B3, 0x1703D869)
+    assert 824_544 % PERIOD == 0
+    assert Headers(Network.MAINNET, 824_543, b"").extend(both, {}).tip == 824_544
+    for start in (824_542, 824_544):
+        with pytest.raises(ProofError, match="bits 0x1703d869, must be 0x1703e8b3"):
+            Headers(Network.MAINNET, start, b"").extend(both, {})
+
+
+def test_a_target_changes_by_at_most_four_times() -> None:
+    old = target_of(0x1703E8B3)
+    for possible in (old, old * 4, old // 4):
+        assert may_follow(0x1703E8B3, bits_of(possible))
+    for impossible in (old * 4 + (old >> 10), old // 4 - (old >> 10), old * 5, old // 5):
+        assert not may_follow(0x1703E8B3, bits_of(impossible))
+
+
+def test_a_period_that_is_whole_gives_the_target_of_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rule of Bitcoin on a chain that is easy to mine, with periods of four blocks."""
+    from qisguard.notary import headers
+
+    easiest = {Network.MAINNET: 0x207FFFFF, Network.REGTEST: 0x207FFFFF}
+    monkeypatch.setattr(headers, "EASIEST_BITS", easiest)
+    monkeypatch.setattr(headers, "PERIOD", 4)
+    quick = 100
+    raw, previous = b"", bytes(32)
+    for height in range(4):
+        header = mine(previous, bytes(32), quick * height)
+        raw, previous = raw + header, block_hash(header)
+    chain = Headers(Network.MAINNET, 0, b"").extend(raw, {})
+    wanted = next_bits(0x207FFFFF, 0, 3 * quick, 0x207FFFFF)
+    assert target_of(wanted) < target_of(0x207FFFFF) // 3
+    for bits in (0x207FFFFF, wanted):
+        for time in range(1_000):
+            header = mine(previous, bytes(32), time, bits)
+            if int.from_bytes(block_hash(header), "little") <= target_of(bits):
+                break
+        if bits == wanted:
+            assert chain.extend(header, {}).tip == 4
+        else:
+            with pytest.raises(ProofError, match=f"block 4: bits 0x207fffff, must be {wanted:#x}"):
+                chain.extend(header, {})

@@ -127,7 +127,10 @@ def test_a_root_that_is_no_hash_and_a_hash_that_is_not_followed_prove_nothing() 
     block = Timestamp((Bitcoin(100),))
     longer = Stamp(SHA256, digest, Timestamp((), ((Operation(0xF3), block),)))
     keccak = Stamp(SHA256, digest, Timestamp((), ((Operation(KECCAK256), block),)))
-    assert judge(TEXT, encode_stamp(longer), chain, policy_of(chain)).state is State.REFUTED
+    for headers in (chain, None):
+        found = judge(TEXT, encode_stamp(longer), headers, policy_of(chain))
+        assert found.state is State.REFUTED
+        assert "64 bytes are said to be its Merkle root" in found.reason
     assert judge(TEXT, encode_stamp(keccak), chain, policy_of(chain)).state is State.UNVERIFIED
 
 

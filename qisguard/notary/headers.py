@@ -96,6 +96,12 @@ def next_bits(bits: int, first_time: int, last_time: int, easiest: int) -> int:
     return bits_of(min(target_of(bits) * taken // PERIOD_SECONDS, target_of(easiest)))
 
 
+def may_follow(old: int, new: int) -> bool:
+    """Return whether these bits can be a period's after those, whatever the times were."""
+    before, after = target_of(old), target_of(new)
+    return before // 4 - (before >> 15) <= after <= before * 4  # the short form rounds down
+
+
 @dataclass(frozen=True, slots=True)
 class Headers:
     """An archive that holds: ``raw`` are its headers, the first of height ``start``.
@@ -206,8 +212,7 @@ def _check_bits(chain: Headers, height: int, header: Header, before: Header, eas
     if chain.network is Network.MAINNET and height % PERIOD == 0:
         first = chain.header(height - PERIOD)
         if first is None:  # the archive starts within the period: only the bounds are known
-            old, new = target_of(before.bits), target_of(header.bits)
-            if not old // 4 - (old >> 15) <= new <= old * 4:
+            if not may_follow(before.bits, header.bits):
                 raise ProofError(f"block {height}: its target changed by more than four times")
             return
         wanted = next_bits(before.bits, first.time, before.time, easiest)
