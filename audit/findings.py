@@ -4,6 +4,7 @@ The ids are those of the steps of the audit: 1x the log itself, 2x what is in it
 saw of it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -135,6 +136,24 @@ class Findings:
             self.listed.append(
                 Finding(check, found.severity, self.trail, file, summary, found.remedy)
             )
+
+    def count(self, check: str, number: int) -> None:
+        """Record findings of ``check`` that are beyond the limit, without listing them."""
+        self.counts[check] = self.counts.get(check, 0) + number
+
+    def absorb(self, other: "Findings") -> None:
+        """Add what a part of the same trail found; ``trail`` of ``other`` does not matter."""
+        for found in other.listed:
+            self.add(found.id, found.file, found.summary)
+        for check, number in other.counts.items():
+            listed = sum(found.id == check for found in other.listed)
+            self.counts[check] = self.counts.get(check, 0) + number - listed
+
+    def without(self, checks: Collection[str]) -> "Findings":
+        """Return these findings less those of some checks."""
+        listed = [found for found in self.listed if found.id not in checks]
+        counts = {check: n for check, n in self.counts.items() if check not in checks}
+        return Findings(self.trail, listed, counts)
 
     def all(self) -> list[Finding]:
         """Return the findings in order of check and file, with one line for those not listed."""

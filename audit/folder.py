@@ -26,6 +26,9 @@ from qisguard.trail.tiles import (
 )
 
 _TILE_FOLDER = re.compile(r"tile(/(entries|[0-9]{1,2})(/x[0-9]{3}){0,6}(/[0-9]{3}\.p)?)?", re.ASCII)
+UNREADABLE_MAX = 20
+"""Files named one by one that the operating system would not open; the rest is counted."""
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)
 _NAMES = ("checkpoint", "tile", "packets")
 
@@ -36,15 +39,14 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.unreadable: list[str] = []
+        self.refused_count = 0
 
     def read(self, path: str, limit: int) -> bytes | None:
         """Return a regular file of at most ``limit`` bytes, or None when there is none."""
         try:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(self.root / path, flags)
+            descriptor = os.open(self.root / path, READ_FLAGS)
         except OSError as error:
-            if error.errno not in _ABSENT:
-                self.refused(path, error)
+            self.not_opened(path, error)
             return None
         try:
             found = os.fstat(descriptor)
@@ -58,6 +60,11 @@ class Folder:
         finally:
             os.close(descriptor)
         return data if len(data) <= limit else None
+
+    def not_opened(self, path: str, error: OSError) -> None:
+        """Note that a file could not be opened, unless there is none or it is of another kind."""
+        if error.errno not in _ABSENT:
+            self.refused(path, error)
 
     def has(self, path: str) -> bool:
         """Return whether anything has this path."""
@@ -74,7 +81,9 @@ class Folder:
 
     def refused(self, path: str, error: OSError) -> None:
         """Note that the operating system would not let us look."""
-        self.unreadable.append(f"{printable(path)}: {error.strerror}")
+        self.refused_count += 1
+        if len(self.unreadable) < UNREADABLE_MAX:
+            self.unreadable.append(f"{printable(path)}: {error.strerror}")
 
 
 def is_regular(folder: Folder, entry: os.DirEntry[str], path: str, out: Findings) -> int | None:

@@ -5,13 +5,16 @@ A folder, or one file where only logs are trusted:
 - ``logs``: keys of logs in the C2SP tlog-policy form, ``log <vkey>`` lines and ``quorum none``;
 - ``authority``: the network authority's Ed25519 key, base64url;
 - ``network``, ``roster``: files signed by that authority (all three or none);
+- ``revoked``: lines ``<author key> <day>``, base64url and a calendar day: keys that are not
+  believed about anything that nobody else saw before that day;
 - ``checkpoints/``: signed notes seen earlier, against which no log may have gone back.
 
 Everything in it is checked when it is loaded: a policy with a mistake is no policy.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qisguard.errors import DecodeError, QisguardError, ScenarioError
@@ -28,18 +31,24 @@ from qisguard.trail.checkpoint import (
 )
 
 FILE_SIZE_MAX = 4 << 20
+_REVOKED = re.compile(r"([A-Za-z0-9_-]{43}) (0|[1-9][0-9]{0,9})", re.ASCII)
 _SIGNED = ("authority", "network", "roster")
-_NAMES = ("logs", *_SIGNED, "checkpoints")
+_NAMES = ("logs", *_SIGNED, "revoked", "checkpoints")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Trusted keys and files; ``heads`` are checkpoints seen earlier, by file name."""
+    """Trusted keys and files.
+
+    heads: checkpoints seen earlier, by file name.
+    revoked: by author key, the calendar day from which it is not believed.
+    """
 
     logs: tuple[LogKey, ...]
     network: Network | None = None
     roster: Roster | None = None
     heads: tuple[tuple[str, Checkpoint], ...] = ()
+    revoked: Mapping[bytes, int] = field(default_factory=dict)
 
 
 def load_policy(path: Path) -> Policy:
@@ -66,7 +75,8 @@ def load_policy(path: Path) -> Policy:
     network = roster = None
     if signed:
         network, roster = _read_signed(path)
-    return Policy(logs, network, roster, tuple(_read_heads(path / "checkpoints", logs)))
+    heads = tuple(_read_heads(path / "checkpoints", logs))
+    return Policy(logs, network, roster, heads, _read_revoked(path / "revoked"))
 
 
 def write_policy(
@@ -162,6 +172,26 @@ def _read_signed(folder: Path) -> tuple[Network, Roster]:
         raise
     except QisguardError as error:
         raise ScenarioError(f"trust policy {folder / step}: {error}") from None
+
+
+def _read_revoked(path: Path) -> dict[bytes, int]:
+    """Return the day of every revoked author key; none without the file."""
+    revoked: dict[bytes, int] = {}
+    if not path.exists():
+        return revoked
+    text = _read(path, FILE_SIZE_MAX).decode("latin-1")
+    for number, row in enumerate(text.splitlines(), 1):
+        match = _REVOKED.fullmatch(row)
+        try:
+            if match is None:
+                raise DecodeError(f"{row[:60]!r} is not '<author key> <day>'")
+            author = from_text(match[1], KEY_SIZE)
+        except QisguardError as error:
+            raise ScenarioError(f"trust policy {path}: line {number}: {error}") from None
+        if author in revoked:
+            raise ScenarioError(f"trust policy {path}: line {number}: this key is listed twice")
+        revoked[author] = int(match[2])
+    return revoked
 
 
 def _read_heads(folder: Path, logs: Sequence[LogKey]) -> list[tuple[str, Checkpoint]]:

@@ -60,6 +60,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 _DECODER = msgspec.json.Decoder(Body)
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +103,7 @@ def open_packet(data: bytes, check: Verify = verify) -> OutcomePacket:
         RecordError: a value out of its bounds, or fields that do not go together.
         ProofError: the signature does not verify under the author's key.
     """
-    if not SIGNATURE_SIZE < len(data) <= PACKET_SIZE_MAX:
-        raise DecodeError(f"packet: {len(data)} bytes, at most {PACKET_SIZE_MAX}")
-    encoded = data[:-SIGNATURE_SIZE]
-    try:
-        body = _DECODER.decode(encoded)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DecodeError(f"packet: {error}") from None
-    if msgspec.json.encode(body, order="deterministic") != encoded:
-        raise DecodeError("packet: body is not in its deterministic encoding")
-    _check_bounds(body)
+    body = read_body(data)
     author = from_text(body.author, KEY_SIZE)
     packet = OutcomePacket(
         body,
@@ -121,8 +113,28 @@ def open_packet(data: bytes, check: Verify = verify) -> OutcomePacket:
         author,
         data,
     )
-    check(author, PACKET_TAG, encoded, data[-SIGNATURE_SIZE:])
+    check(author, PACKET_TAG, data[:-SIGNATURE_SIZE], data[-SIGNATURE_SIZE:])
     return packet
+
+
+def read_body(data: bytes) -> Body:
+    """Return the body in a packet's bytes after checking form and bounds, no key and no signature.
+
+    Raises:
+        DecodeError: size, JSON, field types, or an encoding other than the deterministic one.
+        RecordError: a value out of its bounds, or fields that do not go together.
+    """
+    if not SIGNATURE_SIZE < len(data) <= PACKET_SIZE_MAX:
+        raise DecodeError(f"packet: {len(data)} bytes, at most {PACKET_SIZE_MAX}")
+    encoded = data[:-SIGNATURE_SIZE]
+    try:
+        body = _DECODER.decode(encoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DecodeError(f"packet: {error}") from None
+    if _ENCODER.encode(body) != encoded:
+        raise DecodeError("packet: body is not in its deterministic encoding")
+    _check_bounds(body)
+    return body
 
 
 def _check_bounds(body: Body) -> None:
