@@ -9,14 +9,13 @@ import numpy as np
 
 from qisguard.audit.findings import FINDING_COUNT_MAX, Findings, printable
 from qisguard.audit.folder import Folder, is_regular
-from qisguard.audit.packets import NAME
+from qisguard.audit.packets import NAME, PACKETS
 from qisguard.audit.spool import Rows, Shares, Spool, part, part_count
 from qisguard.trail.merkle import HASH_SIZE
 from qisguard.trail.tiles import ENTRIES, TILE_WIDTH, Tile, width_at
 
 NAME_ROWS = np.dtype([("a", ">u8"), ("b", ">u8"), ("c", ">u8"), ("d", ">u8"), ("index", "<u8")])
 """What ``NAME`` packs."""
-PACKETS = "packets"
 _GROUP = re.compile("[0-9a-f]{2}", re.ASCII)
 
 

@@ -10,14 +10,13 @@ from qisguard.audit.findings import Findings, printable
 from qisguard.audit.folder import Folder, Tiles, check_tiles, check_top
 from qisguard.audit.named import (
     NAME_ROWS,
-    PACKETS,
     Group,
     GroupRead,
     check_replays,
     group_reader,
     groups,
 )
-from qisguard.audit.packets import Counts, Depth, Scope, fallen
+from qisguard.audit.packets import PACKETS, Counts, Depth, Scope, fallen
 from qisguard.audit.piece import BUNDLES, Piece, piece_reader, read_bundle
 from qisguard.audit.policy import Policy
 from qisguard.audit.pool import Pool, core_count

@@ -12,7 +12,8 @@ import re
 import struct
 from binascii import a2b_base64
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from hashlib import sha256
@@ -45,13 +46,15 @@ NAME = struct.Struct(f"<{HASH_SIZE}sQ")
 """A publish entry: digest, index."""
 SIGHTING = struct.Struct(f"<8s{CASE_SIZE}sQQQQ")
 """A packet seen: author (the beginning of its hash), case, seq, day, index, number of the log."""
+PACKETS = "packets"
 MEMO_MAX = 4096
 
 _USUAL = re.compile(
-    rb'\{"day":(0|[1-9][0-9]{0,14}),"digest":"([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])",'
-    rb'"kind":"publish"(?:,"seq":(0|[1-9][0-9]{0,14}))?\}'
+    rb'\{"kind":"publish","day":(0|[1-9][0-9]{0,14}),'
+    rb'"digest":"([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])"(?:,"seq":(0|[1-9][0-9]{0,14}))?\}'
 )
 """A publish entry without a key, in its deterministic encoding and within all bounds."""
+_CASE = re.compile("[A-Za-z0-9_-]{21}[AQgw]", re.ASCII)
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 T = TypeVar("T")
@@ -114,18 +117,32 @@ class Contents:
     def __init__(self, scope: Scope, folder: Folder) -> None:
         self._scope = scope
         self._folder = folder
-        self._packets = f"{scope.root}/packets/"
+        self._packets: int | None = None
         policy = scope.policy
         network = policy.network if policy else None
         self._network = None if network is None else (to_text(network.id), printable(network.name))
         self._roster = policy.roster if policy else None
         self._revoked = policy.revoked if policy else {}
         self._texts: dict[str, bytes] = {}
-        self._authors: dict[str, tuple[bytes, bytes]] = {}
+        self._authors: dict[str, _Author] = {}
         self.start(Findings(""))
 
+    @contextmanager
+    def piece(self, out: Findings) -> Iterator[None]:
+        """Read a piece inside this context; findings go to ``out``."""
+        self.start(out)
+        flags = READ_FLAGS | os.O_DIRECTORY
+        with suppress(OSError):  # no packets, or nothing that holds any: reported elsewhere
+            self._packets = os.open(self._scope.root / PACKETS, flags)
+        try:
+            yield
+        finally:
+            if self._packets is not None:
+                os.close(self._packets)
+                self._packets = None
+
     def start(self, out: Findings) -> None:
-        """Begin a piece, whose findings go to ``out``."""
+        """Begin to count."""
         self.out = out
         self.counts = Counts()
         self.names: list[bytes] = []
@@ -198,7 +215,7 @@ class Contents:
             self.counts.unopened += 1
             return
         name = digest.hex()
-        path = f"packets/{name[:2]}/{name}"
+        path = f"{PACKETS}/{name[:2]}/{name}"
         data = self._read_packet(name, path)
         if data is None:
             self.counts.absent += 1
@@ -208,13 +225,12 @@ class Contents:
             self.out.add("AUD-20", path, f"content is not what entry {index} names by digest")
             return
         try:
-            body, case = self._open(data)
+            body, author, case = self._open(data)
         except (DecodeError, RecordError, ProofError, IdentityError) as error:
             self.out.add("AUD-20", path, f"named by entry {index}: {error}")
             return
         self.counts.signatures += 1
-        author, tag = self._authors[body.author]
-        self.sightings.append(SIGHTING.pack(tag, case, body.seq, day, index, scope.number))
+        self.sightings.append(SIGHTING.pack(author.tag, case, body.seq, day, index, scope.number))
         if not (body.day <= day <= body.exp and seq == body.seq and key is None):
             self._check_claims(index, day, seq, key, body, path)
         if self._network is not None and self._network[0] != body.net:
@@ -224,8 +240,10 @@ class Contents:
 
     def _read_packet(self, name: str, path: str) -> bytes | None:
         """Return what a packet's file holds; None when it is not there or not a packet's file."""
+        if self._packets is None:
+            return None
         try:
-            descriptor = os.open(f"{self._packets}{name[:2]}/{name}", READ_FLAGS)
+            descriptor = os.open(f"{name[:2]}/{name}", READ_FLAGS, dir_fd=self._packets)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -243,8 +261,8 @@ class Contents:
             return None
         return data
 
-    def _open(self, data: bytes) -> tuple[Body, bytes]:
-        """Return body and case of a genuine packet.
+    def _open(self, data: bytes) -> "tuple[Body, _Author, bytes]":
+        """Return body, author and case of a genuine packet.
 
         Raises:
             DecodeError, RecordError, ProofError, IdentityError: what ``open_packet`` says, or an
@@ -253,21 +271,34 @@ class Contents:
         body = read_body(data)
         author = self._authors.get(body.author)
         if author is None:
-            key = from_text(body.author, KEY_SIZE)
-            _check_author_key(key, data)
-            author = _remember(self._authors, body.author, (key, sha256(key).digest()[:8]))
+            author = _remember(self._authors, body.author, self._know(body.author, data))
         for text in (body.net, body.key):
             if text not in self._texts:
                 _remember(self._texts, text, from_text(text, KEY_SIZE))
-        case = from_text(body.case, CASE_SIZE)
+        if _CASE.fullmatch(body.case) is None:
+            from_text(body.case, CASE_SIZE)
+        case = a2b_base64(body.case.encode().translate(_URLSAFE) + b"==")
         try:
-            crypto_sign_open(
-                data[-SIGNATURE_SIZE:] + PACKET_TAG + data[:-SIGNATURE_SIZE], author[0]
-            )
+            signed = data[-SIGNATURE_SIZE:] + PACKET_TAG + data[:-SIGNATURE_SIZE]
+            crypto_sign_open(signed, author.key)
         except BadSignatureError:
             open_packet(data)
             raise ProofError("signature: does not verify") from None
-        return body, case
+        return body, author, case
+
+    def _know(self, text: str, data: bytes) -> "_Author":
+        """Return what is known of an author; what is wrong with the packet itself comes first."""
+        key = from_text(text, KEY_SIZE)
+        try:
+            check_enrollable(key)
+        except IdentityError:
+            open_packet(data)
+            raise
+        issuer = None if self._roster is None else self._roster.by_author.get(key)
+        nodes = () if issuer is None else issuer.nodes
+        runs_node = any(to_bytes(node).hex()[:16] == self._scope.node for node in nodes)
+        tag = sha256(key).digest()[:8]
+        return _Author(key, tag, issuer, runs_node, self._revoked.get(key))
 
     def _check_claims(
         self, index: int, day: int, seq: int | None, key: str | None, body: Body, path: str
@@ -284,18 +315,16 @@ class Contents:
                 f"entry {index}",
             )
 
-    def _check_author(self, index: int, day: int, author: bytes, body: Body, path: str) -> None:
+    def _check_author(self, index: int, day: int, author: "_Author", body: Body, path: str) -> None:
         """Report who is nobody's, not of this node's issuer, or was not then a member (AUD-21)."""
-        assert self._roster is not None
-        issuer = self._roster.by_author.get(author)
+        issuer, revoked = author.issuer, author.revoked
         if issuer is None:
             self.out.add("AUD-21", path, f"author {body.author} is not on the roster")
             return
-        if not self._runs_node(issuer):
+        if not author.runs_node:
             name = printable(issuer.name)
             said = f"author is of issuer {name!r}, which does not run node {self._scope.node}"
             self.out.add("AUD-21", path, said)
-        revoked = self._revoked.get(author)
         if issuer.enrolled <= day and revoked is None and not self._scope.times.sizes:
             return
         by = self._scope.times.window(index)[1]
@@ -309,22 +338,21 @@ class Contents:
         elif revoked is not None and by is None:
             self.counts.unattested += 1
 
-    def _runs_node(self, issuer: Issuer) -> bool:
-        return any(to_bytes(node).hex()[:16] == self._scope.node for node in issuer.nodes)
+
+@dataclass(frozen=True, slots=True)
+class _Author:
+    """An author key and what the policy says of it; ``tag`` stands for it in rows."""
+
+    key: bytes
+    tag: bytes
+    issuer: Issuer | None
+    runs_node: bool
+    revoked: int | None
 
 
 def fallen(index: int, day: int, before: int) -> str:
     """Return what is said of an entry whose day is earlier than that of one before it."""
     return f"entry {index}: of day {day}, after an entry of day {before}"
-
-
-def _check_author_key(key: bytes, data: bytes) -> None:
-    """Raise unless a key may sign; what is wrong with the packet itself comes first."""
-    try:
-        check_enrollable(key)
-    except IdentityError:
-        open_packet(data)
-        raise
 
 
 def _among(index: int, sample: Sequence[int]) -> bool:

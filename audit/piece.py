@@ -70,10 +70,10 @@ def piece_reader(scope: Scope) -> Callable[[int], Piece]:
 
     def read(first: int) -> Piece:
         piece = Piece(first)
-        contents.start(piece.out)
         folder.unreadable, folder.refused_count = [], 0
-        for index in range(first, min(first + BUNDLES, count)):
-            piece.tiles.append(_read_tile(scope, folder, contents, index))
+        with contents.piece(piece.out):
+            for index in range(first, min(first + BUNDLES, count)):
+                piece.tiles.append(_read_tile(scope, folder, contents, index))
         piece.counts = contents.counts
         piece.names = b"".join(contents.names)
         piece.sightings = b"".join(contents.sightings)

@@ -139,9 +139,7 @@ def _seen(rows: Rows, place: int, logs: Sequence[Log]) -> _Seen:
 
 
 def _say_fallen(before: _Seen, after: _Seen) -> str:
-    return (
-        f"seq {after.seq} in entry {after.index}, after seq {before.seq} in entry {before.index}"
-    )
+    return f"seq {after.seq} in entry {after.index}, after seq {before.seq} in entry {before.index}"
 
 
 def _say_again(before: _Seen, after: _Seen) -> str:

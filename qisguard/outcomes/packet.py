@@ -141,12 +141,8 @@ def _check_bounds(body: Body) -> None:
     """Raise RecordError for values that no template could allow."""
     if body.v != 1:
         raise RecordError(f"packet: v = {body.v}, this version reads 1")
-    for name in ("seq", "day", "exp"):
-        number = getattr(body, name)
-        if not 0 <= number <= INTEGER_MAX:
-            raise RecordError(f"packet: {name} = {number}, must be 0 to {INTEGER_MAX}")
-    if body.exp < body.day:
-        raise RecordError(f"packet: expires on day {body.exp}, before its day {body.day}")
+    if not (0 <= body.seq <= INTEGER_MAX and 0 <= body.day <= body.exp <= INTEGER_MAX):
+        _refuse_numbers(body)
     for feature, value in body.feat.items():
         if isinstance(value, int) and abs(value) > INTEGER_MAX:
             raise RecordError(f"packet: feature {feature!r} is beyond {INTEGER_MAX}")
@@ -155,14 +151,14 @@ def _check_bounds(body: Body) -> None:
         if body.kind or body.arm or body.unit or body.feat or outcome != (None, None, None):
             raise RecordError("packet: a tombstone carries no outcome")
         return
-    wanted = {
-        BINARY: body.value in (0.0, 1.0) and body.time is None and body.event is None,
-        NUMERIC: body.value is not None and body.time is None and body.event is None,
-        TIME_TO_EVENT: body.value is None and body.time is not None and body.event in (0, 1),
-    }
-    if body.kind not in wanted:
-        raise RecordError(f"packet: kind = {body.kind!r}, must be one of {', '.join(wanted)}")
-    if not wanted[body.kind]:
+    if body.kind == TIME_TO_EVENT:
+        fits = body.value is None and body.time is not None and body.event in (0, 1)
+    elif body.kind in KINDS:
+        numbers = body.value is not None if body.kind == NUMERIC else body.value in (0.0, 1.0)
+        fits = numbers and body.time is None and body.event is None
+    else:
+        raise RecordError(f"packet: kind = {body.kind!r}, must be one of {', '.join(KINDS)}")
+    if not fits:
         raise RecordError(f"packet: value, time and event do not fit kind {body.kind!r}")
     if (body.kind == NUMERIC) != bool(body.unit):
         raise RecordError(f"packet: unit = {body.unit!r}, numbers have one and nothing else does")
@@ -172,6 +168,16 @@ def _check_bounds(body: Body) -> None:
         raise RecordError(f"packet: value = {body.value}, zero has no sign")
     if body.time is not None and not 0 <= body.time <= INTEGER_MAX:
         raise RecordError(f"packet: time = {body.time}, must be 0 to {INTEGER_MAX} days")
+
+
+def _refuse_numbers(body: Body) -> None:
+    """Raise RecordError for the first number that is out of its bounds."""
+    for name in ("seq", "day", "exp"):
+        number = getattr(body, name)
+        if not 0 <= number <= INTEGER_MAX:
+            raise RecordError(f"packet: {name} = {number}, must be 0 to {INTEGER_MAX}")
+    if body.exp < body.day:
+        raise RecordError(f"packet: expires on day {body.exp}, before its day {body.day}")
 
 
 @dataclass(frozen=True, slots=True)
