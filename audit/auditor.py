@@ -13,11 +13,12 @@ from pathlib import Path
 
 from qisguard.audit.across import View, compare_views
 from qisguard.audit.findings import Finding, Findings, printable
+from qisguard.audit.limits import not_covered
 from qisguard.audit.one import Options, Tell, TrailAudit, examine, open_trail
-from qisguard.audit.packets import Depth
 from qisguard.audit.policy import Policy
 from qisguard.audit.sequences import Log, check_sequences
 from qisguard.audit.times import Attested
+from qisguard.audit.witnessed import Shown, Witnessed, check_cosignatures, missing_quorum
 from qisguard.config import NodeConfig
 from qisguard.errors import ScenarioError
 from qisguard.exits import Exit
@@ -79,19 +80,33 @@ def audit(
     Without a policy nothing says whose trails these are: the best verdict is "not measured".
     ``tell`` hears how far the reading is.
     """
+    remembered = Findings("trust policy")
     trails = [open_trail(path, number, policy) for number, path in enumerate(paths)]
+    witnessed = _check_witnesses(trails, policy, options, remembered)
     with ExitStack() as stack:
-        for number in range(len(trails)):
-            _settle(trails, number, paths[number], policy, options, stack, tell or _nobody)
-        remembered = Findings("trust policy")
+        for number, path in enumerate(paths):
+            for attempt in range(ATTEMPT_COUNT):
+                if attempt:
+                    trails[number] = _open_again(path, number, policy, options, witnessed)
+                trail = trails[number]
+                sizes, times = _sizes(trails, policy, options), _times(trail, witnessed)
+                examine(
+                    trail, policy, sizes[_origin(trail)], times, options, stack, tell or _nobody
+                )
+                if trail.folder.read(CHECKPOINT, NOTE_SIZE_MAX) == trail.note:
+                    break
+            else:
+                _set_apart(trails[number])
         across = _compare(trails, policy, options, remembered)
+    for trail in trails:
+        _check_quorum(trail, policy, options, witnessed)
     unmeasured = [f"{trail.name}: {what}" for trail in trails for what in trail.unmeasured]
     sources = [remembered, *(trail.out for trail in trails)]
     return AuditReport(
         tuple(_report(trail) for trail in trails),
         tuple(found for source in sources for found in source.all()),
         (*_without_policy(policy), *unmeasured, *across),
-        tuple(_not_covered(trails, policy, options)),
+        tuple(not_covered(trails, policy, options, witnessed)),
         policy is not None,
     )
 
@@ -100,30 +115,80 @@ def _nobody(what: str, done: int, total: int) -> None:
     """Hear nothing."""
 
 
-def _settle(
-    trails: list[TrailAudit],
-    number: int,
-    path: Path,
-    policy: Policy | None,
-    options: Options,
-    stack: ExitStack,
-    tell: Tell,
-) -> None:
-    """Examine a trail until its checkpoint stays what it was while the trail was read."""
-    for attempt in range(ATTEMPT_COUNT):
-        if attempt:
-            trails[number] = open_trail(path, number, policy)
-        trail = trails[number]
-        origin = "" if trail.head is None else trail.head.origin
-        sizes = _sizes(trails, policy, options)
-        examine(trail, policy, sizes[origin], Attested(), options, stack, tell)
-        if trail.folder.read(CHECKPOINT, NOTE_SIZE_MAX) == trail.note:
-            return
+def _set_apart(trail: TrailAudit) -> None:
+    """Say of a trail that never stood still what is certain all the same."""
     trail.out = trail.out.without(_IN_MOTION)
     trail.unmeasured.append(
         f"in motion: its checkpoint changed while it was read, {ATTEMPT_COUNT} times; what may be "
         "a writer at work is not reported: audit a copy, or stop the node"
     )
+
+
+def _origin(trail: TrailAudit) -> str:
+    return "" if trail.head is None else trail.head.origin
+
+
+def _check_witnesses(
+    trails: Sequence[TrailAudit], policy: Policy | None, options: Options, remembered: Findings
+) -> dict[str, Witnessed]:
+    """Return, by origin, what witnesses said in any note that was given (AUD-30)."""
+    if policy is None:
+        return {}
+    shown: dict[str, list[Shown]] = defaultdict(list)
+    for name, head in policy.heads:
+        file = f"checkpoints/{printable(name)}"
+        shown[head.origin].append(Shown(file, file, head, remembered))
+    for trail in trails:
+        for note in _notes(trail):
+            shown[note.head.origin].append(note)
+    return {
+        origin: check_cosignatures(notes, policy, options.now) for origin, notes in shown.items()
+    }
+
+
+def _notes(trail: TrailAudit) -> list[Shown]:
+    own = [] if trail.head is None else [Shown(trail.name, CHECKPOINT, trail.head, trail.out)]
+    given = trail.beside.notes
+    return [*own, *(Shown(trail.name, note.file, note.head, trail.out) for note in given)]
+
+
+def _open_again(
+    path: Path,
+    number: int,
+    policy: Policy | None,
+    options: Options,
+    witnessed: dict[str, Witnessed],
+) -> TrailAudit:
+    """Open a trail that changed while it was read, and hear what witnesses say of it now."""
+    trail = open_trail(path, number, policy)
+    if policy is not None and trail.head is not None:
+        for note in _notes(trail):
+            more = check_cosignatures([note], policy, options.now)
+            known = witnessed.setdefault(note.head.origin, Witnessed())
+            known.marks += more.marks
+            for text, times in more.by_note.items():
+                known.by_note.setdefault(text, {}).update(times)
+    return trail
+
+
+def _times(trail: TrailAudit, witnessed: Mapping[str, Witnessed]) -> Attested:
+    seen = witnessed.get(_origin(trail))
+    return Attested.of([] if seen is None else seen.marks, trail.stamped.marks)
+
+
+def _check_quorum(
+    trail: TrailAudit, policy: Policy | None, options: Options, witnessed: Mapping[str, Witnessed]
+) -> None:
+    if policy is None or trail.head is None:
+        return
+    seen = witnessed.get(trail.head.origin, Witnessed())
+    missing = missing_quorum(trail.head, seen, policy, options.now, options.max_age)
+    if missing is not None:
+        trail.unmeasured.append(missing)
+    if trail.counts.unattested:
+        count = trail.counts.unattested
+        what = f"{count} packets of revoked authors: nobody else saw them before the revocation"
+        trail.unmeasured.append(what)
 
 
 def _sizes(
@@ -132,9 +197,12 @@ def _sizes(
     """Return, by origin, every size that somebody saw."""
     sizes: dict[str, set[int]] = defaultdict(set)
     heads = [trail.head for trail in trails if trail.head is not None]
+    heads += [note.head for trail in trails for note in trail.beside.notes]
     heads += [head for _, head in policy.heads] if policy else []
     for head in (*heads, *options.since):
         sizes[head.origin].add(head.size)
+    for trail in trails:
+        sizes[_origin(trail)] |= {proof.size for proof in trail.beside.proofs}
     return sizes
 
 
@@ -159,6 +227,11 @@ def _compare(
         by_origin[origin].append(
             View(trail.name, trail.head, trail.is_signed, trail.out, CHECKPOINT, trail.tree)
         )
+        for note in trail.beside.notes:
+            name = f"{trail.name}/{note.file}"
+            view = View(name, note.head, note.is_signed, trail.out, note.file)
+            by_origin[note.head.origin].append(view)
+        _report_evidence(trail, policy)
         known = largest.get(origin)
         if known is None or known.head is None or known.head.size < trail.head.size:
             largest[origin] = trail
@@ -170,6 +243,18 @@ def _compare(
     seen = [trail.sightings for trail in largest.values() if trail.sightings is not None]
     check_sequences(seen, logs, NodeConfig().sequence_jump_max)
     return unmeasured
+
+
+def _report_evidence(trail: TrailAudit, policy: Policy | None) -> None:
+    """Report the evidence beside a log that is against a log of the policy (AUD-31)."""
+    for file, evidence in trail.beside.evidence:
+        if policy is not None and evidence.key in policy.logs:
+            first, second = evidence.notes
+            said = (
+                f"{printable(evidence.key.name)!r} signed size {first.size} with root "
+                f"{first.root.hex()} and with {second.root.hex()}"
+            )
+            trail.out.add("AUD-31", file, said)
 
 
 def _report(trail: TrailAudit) -> TrailReport:
@@ -202,68 +287,6 @@ def _without_policy(policy: Policy | None) -> list[str]:
         "origin: without a trust policy nothing says whose trail this is",
         "authors: without a trust policy there is no roster",
     ]
-
-
-def _not_covered(
-    trails: Sequence[TrailAudit], policy: Policy | None, options: Options
-) -> list[str]:
-    """Return what this audit does not say, whatever it found."""
-    lines = ["completeness: a log proves what was logged, not that everything was"]
-    lines.append("time: days are the node's own; no witness or notary confirms them here")
-    absent = sum(trail.counts.absent for trail in trails)
-    if absent:
-        lines.append(
-            f"{absent} packets are absent (erased, or never kept): their entries hold, their "
-            "signatures and authors were not checked"
-        )
-    lines += _not_opened(trails, options)
-    if policy is None:
-        return lines
-    if policy.roster is None:
-        lines.append("authors and network: the policy names logs only, no roster")
-    given = {trail.head.origin for trail in trails if trail.head is not None}
-    others = sum(key.name not in given for key in policy.logs)
-    if others:
-        lines.append(f"{others} of the {len(policy.logs)} logs of the policy were not given")
-    return lines
-
-
-def _not_opened(trails: Sequence[TrailAudit], options: Options) -> list[str]:
-    """Return what was left out because the caller wanted less than everything."""
-    unopened = sum(trail.counts.unopened for trail in trails)
-    if not unopened:
-        return []
-    if options.depth is Depth.STRUCTURE:
-        return [f"packets: {unopened} were not opened, only the log itself was read"]
-    lines = []
-    if options.since:
-        size = max(head.size for head in options.since)
-        lines.append(f"packets before entry {size}: not opened again; an earlier audit did")
-    if options.sample is not None:
-        lines += [sample_meaning(trail, options) for trail in trails if trail.head is not None]
-    return lines
-
-
-def sample_meaning(trail: TrailAudit, options: Options) -> str:
-    """Return what a sample says of the whole, in words (95 percent confidence).
-
-    Of n entries drawn without replacement none was bad; were a share p of all bad, that would
-    happen with a probability of at most (1 - p)^n, which is below 5 percent for p over
-    1 - 0.05^(1/n).
-    """
-    assert trail.head is not None
-    first = max((o.size for o in options.since if o.origin == trail.head.origin), default=0)
-    span = max(0, trail.head.size - first)
-    drawn = min(options.sample or 0, span)
-    where = f"{trail.name}: sample: packets of {drawn} of {span} entries were opened"
-    if not drawn:
-        return f"{where}; that says nothing about the others"
-    share = 1 - 0.05 ** (1 / drawn) if drawn < span else 0.0
-    return (
-        f"{where}, drawn with seed {options.seed}: if none of them is a finding, then with 95 % "
-        f"confidence at most {share:.2%} of all entries have a packet that is one; replays of "
-        "numbers among the others were not looked for"
-    )
 
 
 def check_arguments(paths: Sequence[Path], trust: Path | None) -> None:

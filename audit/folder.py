@@ -30,7 +30,7 @@ UNREADABLE_MAX = 20
 """Files named one by one that the operating system would not open; the rest is counted."""
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)
-_NAMES = ("checkpoint", "tile", "packets")
+_NAMES = ("checkpoint", "tile", "packets", "witness", "evidence", "notary")
 
 
 class Folder:
@@ -70,6 +70,14 @@ class Folder:
         """Return whether anything has this path."""
         return os.path.lexists(self.root / path)
 
+    def is_folder(self, path: str) -> bool:
+        """Return whether there is a folder of this path, not a link to one."""
+        try:
+            return stat.S_ISDIR(os.lstat(self.root / path).st_mode)
+        except OSError as error:
+            self.not_opened(path, error)
+            return False
+
     def entries(self, path: str) -> list[os.DirEntry[str]]:
         """Return what a folder holds, in order of name."""
         try:
@@ -101,7 +109,7 @@ def is_regular(folder: Folder, entry: os.DirEntry[str], path: str, out: Findings
 
 
 def check_top(folder: Folder, out: Findings) -> None:
-    """Report what lies in the folder beside checkpoint, tiles and packets."""
+    """Report what lies at the top and is no part of a trail, or of another kind than its part."""
     for entry in folder.entries("."):
         if entry.name not in _NAMES:
             out.add("AUD-12", printable(entry.name), "does not belong in a trail")

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qisguard.audit.beside import Beside, read_beside
 from qisguard.audit.findings import Findings, printable
 from qisguard.audit.folder import Folder, Tiles, check_tiles, check_top
 from qisguard.audit.named import (
@@ -22,6 +23,7 @@ from qisguard.audit.policy import Policy
 from qisguard.audit.pool import Pool, core_count
 from qisguard.audit.sequences import SIGHTING_ROWS
 from qisguard.audit.spool import Spool
+from qisguard.audit.stamped import Stamped, judge_late, judge_proofs
 from qisguard.audit.times import Attested
 from qisguard.audit.tree import MISSING_COUNT_MAX, Tree, TreeCheck
 from qisguard.errors import DecodeError, ProofError, QisguardError
@@ -50,6 +52,8 @@ class Options:
     since: checkpoints up to which the packets were audited before.
     sample: of how many entries the packets are opened, drawn with ``seed``; None for all.
     processes: how many; None for one per core.
+    now: seconds since 1970; None when nobody knows.
+    max_age: seconds; older cosignatures make no quorum.
     """
 
     depth: Depth = Depth.FULL
@@ -57,6 +61,8 @@ class Options:
     sample: int | None = None
     seed: int = 0
     processes: int | None = None
+    now: int | None = None
+    max_age: int | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +80,8 @@ class TrailAudit:
     tree: Tree = field(default_factory=Tree)
     counts: Counts = field(default_factory=Counts)
     sightings: Spool | None = None
+    beside: Beside = field(default_factory=Beside)
+    stamped: Stamped = field(default_factory=Stamped)
     unmeasured: list[str] = field(default_factory=list)
 
 
@@ -94,8 +102,13 @@ def open_trail(path: Path, number: int, policy: Policy | None) -> TrailAudit:
     except DecodeError as error:
         trail.out.add("AUD-10", CHECKPOINT, str(error))
         return trail
+    logs = () if policy is None else policy.logs
     if policy is not None:
-        _check_signer(trail, trail.head, policy.logs)
+        _check_signer(trail, trail.head, logs)
+    trail.beside = read_beside(trail.folder, logs, trail.out)
+    trail.unmeasured += trail.beside.unmeasured
+    notary = None if policy is None else policy.notary
+    trail.stamped = judge_proofs(trail.head, trail.beside, notary, trail.out)
     return trail
 
 
@@ -139,6 +152,9 @@ def examine(
             scope = _scope(trail, trail.head, policy, sizes, times, options)
             processes = 1 if scope.size <= ALONE_MAX else options.processes or core_count()
             _read(trail, trail.head, sizes, tiles, scope, processes, tell)
+        notary = None if policy is None else policy.notary
+        judge_late(trail.head, trail.stamped, trail.tree.roots, notary, trail.out)
+        trail.unmeasured += trail.stamped.unmeasured
     trail.unmeasured += [f"unreadable: {what}" for what in dict.fromkeys(trail.folder.unreadable)]
     if (more := trail.folder.refused_count - len(trail.folder.unreadable)) > 0:
         trail.unmeasured.append(f"unreadable: {more} more files")

@@ -20,24 +20,32 @@ class Attested:
 
     sizes: tuple[int, ...] = ()
     last: tuple[int, ...] = ()
-    """By place: the latest day at which a size up to this one was seen."""
+    """By place: the latest day at which a witness saw a size up to this one; -1 for none."""
     first: tuple[int, ...] = ()
     """By place: the earliest day at which a size from this one was seen."""
 
     @classmethod
-    def of(cls, seen: Iterable[tuple[int, int]]) -> "Attested":
-        """Return what (size, seconds since 1970) says."""
-        marks = sorted((size, time // DAY_SECONDS) for size, time in seen)
-        days = [day for _, day in marks]
-        last = tuple(accumulate(days, max))
-        first = tuple(accumulate(reversed(days), min))[::-1]
-        return cls(tuple(size for size, _ in marks), last, first)
+    def of(
+        cls, seen: Iterable[tuple[int, int]], stamped: Iterable[tuple[int, int]] = ()
+    ) -> "Attested":
+        """Return what (size, seconds since 1970) says.
+
+        A stamp says by when a size existed, and nothing of later sizes: it may be made late.
+        """
+        marks = sorted(
+            [(size, time // DAY_SECONDS, True) for size, time in seen]
+            + [(size, time // DAY_SECONDS, False) for size, time in stamped]
+        )
+        last = tuple(accumulate((day if was else -1 for _, day, was in marks), max))
+        first = tuple(accumulate((day for _, day, _ in reversed(marks)), min))[::-1]
+        return cls(tuple(size for size, _, _ in marks), last, first)
 
     def window(self, index: int) -> tuple[int | None, int | None]:
         """Return after which day entry ``index`` was logged and by which day it was there."""
         place = bisect_right(self.sizes, index)
-        after = self.last[place - 1] if place else None
-        return after, self.first[place] if place < len(self.sizes) else None
+        after = self.last[place - 1] if place else -1
+        by = self.first[place] if place < len(self.sizes) else None
+        return (None if after < 0 else after), by
 
 
 NEVER = Attested()

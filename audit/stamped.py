@@ -1,0 +1,113 @@
+"""Proofs of time beside a log: about its checkpoints, and as good as they say (AUD-40)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qisguard.audit.beside import ARCHIVE, NOTARY, Beside, Proof
+from qisguard.audit.findings import Findings
+from qisguard.errors import QisguardError
+from qisguard.notary.headers import Headers, open_headers
+from qisguard.notary.judging import Judgement, State, judge
+from qisguard.notary.policy import NotaryPolicy
+from qisguard.trail.checkpoint import Checkpoint, parse_checkpoint
+
+COPY = "checkpoint"
+"""The kind of file that is a copy of the note that was stamped, not a proof."""
+
+
+@dataclass(slots=True)
+class Stamped:
+    """The proofs of one log; ``marks`` are (size, seconds since 1970) of those that prove."""
+
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    waiting: list[Proof] = field(default_factory=list)
+    """Proofs of sizes whose text is known once the tree is computed."""
+    roots: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    """File and root of copies, to be compared with the tree."""
+    headers: Headers | None = None
+    anchored: int = 0
+    unmeasured: list[str] = field(default_factory=list)
+
+
+def judge_proofs(
+    head: Checkpoint, beside: Beside, policy: NotaryPolicy | None, out: Findings
+) -> Stamped:
+    """Judge what can be judged before the tree is computed."""
+    found = Stamped()
+    known = policy or NotaryPolicy()
+    if beside.archive is not None:
+        try:
+            found.headers = open_headers(beside.archive, known.network, known.blocks)
+        except QisguardError as error:
+            out.add("AUD-40", f"{NOTARY}/{ARCHIVE}", str(error))
+    texts = {head.size: head.text}
+    for copy in (proof for proof in beside.proofs if proof.kind == COPY):
+        text = _copied(copy, head, out)
+        if text is not None:
+            texts.setdefault(copy.size, text.text)
+            found.roots[copy.size] = (copy.file, text.root)
+    for proof in beside.proofs:
+        if proof.kind == COPY:
+            continue
+        if proof.size in texts:
+            _judge(proof, texts[proof.size], found, known, out)
+        else:
+            found.waiting.append(proof)
+    return found
+
+
+def judge_late(
+    head: Checkpoint,
+    found: Stamped,
+    roots: Mapping[int, bytes],
+    policy: NotaryPolicy | None,
+    out: Findings,
+) -> None:
+    """Judge the rest by the ``roots`` that were computed, and compare copies with them."""
+    for size, (file, copied) in sorted(found.roots.items()):
+        if roots.get(size, copied) != copied:
+            said = f"root {copied.hex()} of size {size} is not that of this log"
+            out.add("AUD-40", file, said)
+    for proof in found.waiting:
+        root = roots.get(proof.size)
+        if root is None:
+            if proof.size > head.size:
+                said = f"is about size {proof.size}, this log has {head.size}: rolled back"
+                out.add("AUD-14", proof.file, said)
+            else:
+                found.unmeasured.append(f"{proof.file}: the root of its size is not known")
+            continue
+        text = Checkpoint(head.origin, proof.size, root).text
+        _judge(proof, text, found, policy or NotaryPolicy(), out)
+    if policy is not None and not found.anchored:
+        found.unmeasured.append("time: the policy wants proofs of time, and none is complete here")
+
+
+def _copied(copy: Proof, head: Checkpoint, out: Findings) -> Checkpoint | None:
+    try:
+        note = parse_checkpoint(copy.data)
+    except QisguardError as error:
+        out.add("AUD-40", copy.file, str(error))
+        return None
+    if note.origin != head.origin or note.size != copy.size:
+        out.add("AUD-40", copy.file, "is a note of another log or size")
+        return None
+    return note
+
+
+def _judge(proof: Proof, text: bytes, found: Stamped, policy: NotaryPolicy, out: Findings) -> None:
+    if proof.kind != "ots":
+        found.unmeasured.append(f"{proof.file}: proofs of this kind are not judged")
+        return
+    said = judge(text, proof.data, found.headers, policy)
+    _note(proof, said, found, out)
+
+
+def _note(proof: Proof, said: Judgement, found: Stamped, out: Findings) -> None:
+    if said.state is State.REFUTED:
+        out.add("AUD-40", proof.file, said.reason)
+    elif said.state is State.ANCHORED and said.time is not None:
+        found.anchored += 1
+        found.marks.append((proof.size, said.time + said.margin))
+    else:
+        found.unmeasured.append(f"{proof.file}: {said.state}: {said.reason}")
