@@ -27,6 +27,12 @@ def _model(seed: int, tell: Tell) -> Sequence[Row]:
     return measure(seed, tell)
 
 
+def _audit(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.bench.audits import measure
+
+    return measure(seed, tell)
+
+
 def _campaign(seed: int, tell: Tell) -> Sequence[Row]:
     from qisguard.lab.campaign.bench import measure
 
@@ -49,6 +55,9 @@ BENCHES = {
     "append": Bench(
         "Trails: durable appends beside bare fdatasync, and proofs from ten million entries' tiles",
         _append,
+    "audit": Bench(
+        "Audits: a million packets beside bare signatures, ten million entries, and the memory",
+        _audit,
     ),
     "campaign": Bench(
         "Campaigns: two processes beside one, what the ledger costs, a cluster beside processes",

@@ -105,7 +105,9 @@ def _make_packets(
         outcome=Outcome.after(100, 1),
         feat={"age": 61, "stage": "III"},
     )
-    form = sign_packet(body, author).data[:-64].replace(b'"' + b"A" * 22 + b'"', b'"' + _CASE + b'"')
+    form = (
+        sign_packet(body, author).data[:-64].replace(b'"' + b"A" * 22 + b'"', b'"' + _CASE + b'"')
+    )
     entries, packet = list[bytes](), b""
     for number in range(start, end):
         signed = form.replace(_CASE, b"%021dA" % number)
