@@ -159,7 +159,7 @@ class Contents:
                 day, seq = int(match[1]), match[3]
                 digest = a2b_base64(match[2].translate(_URLSAFE) + b"=")
                 number = None if seq is None else int(seq)
-                self._check_day(index, day, bundle)
+                self.check_day(index, day, bundle)
                 self._read_publish(index, day, digest, number, None)
             else:
                 self._read_unusual(index, data, bundle)
@@ -171,7 +171,7 @@ class Contents:
         except (DecodeError, RecordError) as error:
             self.out.add("AUD-20", bundle, f"entry {index}: {error}")
             return
-        self._check_day(index, entry.day, bundle)
+        self.check_day(index, entry.day, bundle)
         match entry:
             case Publish():
                 digest = from_text(entry.digest, HASH_SIZE)
@@ -183,7 +183,7 @@ class Contents:
                 self.counts.fetch += 1
                 self.counts.fetched_packets += entry.count
 
-    def _check_day(self, index: int, day: int, bundle: str) -> None:
+    def check_day(self, index: int, day: int, bundle: str) -> None:
         """Report days that fall, or that contradict when others saw the log (AUD-22)."""
         if self.day_min is None or day < self.day_min:
             self.day_min = day
@@ -220,6 +220,19 @@ class Contents:
         if data is None:
             self.counts.absent += 1
             return
+        self.judge(index, day, digest, seq, key, data, path)
+
+    def judge(
+        self,
+        index: int,
+        day: int,
+        digest: bytes,
+        seq: int | None,
+        key: str | None,
+        data: bytes,
+        path: str,
+    ) -> None:
+        """Check the packet that entry ``index`` of ``day`` names, and what the entry repeats."""
         self.counts.present += 1
         if sha256(data).digest() != digest:
             self.out.add("AUD-20", path, f"content is not what entry {index} names by digest")
@@ -230,7 +243,9 @@ class Contents:
             self.out.add("AUD-20", path, f"named by entry {index}: {error}")
             return
         self.counts.signatures += 1
-        self.sightings.append(SIGHTING.pack(author.tag, case, body.seq, day, index, scope.number))
+        self.sightings.append(
+            SIGHTING.pack(author.tag, case, body.seq, day, index, self._scope.number)
+        )
         if not (body.day <= day <= body.exp and seq == body.seq and key is None):
             self._check_claims(index, day, seq, key, body, path)
         if self._network is not None and self._network[0] != body.net:
