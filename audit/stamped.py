@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from qisguard.audit.beside import ARCHIVE, NOTARY, Beside, Proof
 from qisguard.audit.findings import Findings
 from qisguard.errors import QisguardError
+from qisguard.notary.batches import decode_receipt, verify_receipt
 from qisguard.notary.headers import Headers, open_headers
-from qisguard.notary.judging import Judgement, State, judge
+from qisguard.notary.judgement import Judgement, State
+from qisguard.notary.judging import judge
 from qisguard.notary.policy import NotaryPolicy
+from qisguard.notary.tokens import judge_token
 from qisguard.trail.checkpoint import Checkpoint, parse_checkpoint
 
 COPY = "checkpoint"
@@ -96,11 +99,28 @@ def _copied(copy: Proof, head: Checkpoint, out: Findings) -> Checkpoint | None:
 
 
 def _judge(proof: Proof, text: bytes, found: Stamped, policy: NotaryPolicy, out: Findings) -> None:
-    if proof.kind != "ots":
-        found.unmeasured.append(f"{proof.file}: proofs of this kind are not judged")
-        return
-    said = judge(text, proof.data, found.headers, policy)
+    match proof.kind:
+        case "ots":
+            said = judge(text, proof.data, found.headers, policy)
+        case "tsr":
+            said = judge_token(text, proof.data, policy.authorities)
+        case _:
+            said = _judge_receipt(text, proof.data, found.headers, policy)
     _note(proof, said, found, out)
+
+
+def _judge_receipt(
+    text: bytes, data: bytes, headers: Headers | None, policy: NotaryPolicy
+) -> Judgement:
+    """Return what a batch receipt says: the text is in the batch, and the batch was stamped."""
+    try:
+        receipt = decode_receipt(data)
+        verify_receipt(text, receipt)
+    except QisguardError as error:
+        return Judgement(State.REFUTED, str(error))
+    if policy.batchers and receipt.key not in policy.batchers:
+        return Judgement(State.UNVERIFIED, "its batch was made by nobody whom the policy names")
+    return judge(receipt.head, receipt.stamp or None, headers, policy)
 
 
 def _note(proof: Proof, said: Judgement, found: Stamped, out: Findings) -> None:
