@@ -225,7 +225,9 @@ def _read(
         if trail.tree.stopped is not None:
             trail.unmeasured.append(f"root: {trail.tree.stopped}")
         check_replays(names, head.size, trail.out)
-        if scope.depth is Depth.FULL and trail.folder.has(PACKETS):
+        if trail.tree.entry_count < head.size:
+            trail.unmeasured.append("packets: which belong here; not every entry could be read")
+        elif scope.depth is Depth.FULL and trail.folder.has(PACKETS):
             for answer in pool.answers(groups(trail.folder, names, trail.out)):
                 assert isinstance(answer, GroupRead)
                 trail.out.absorb(answer.out)
