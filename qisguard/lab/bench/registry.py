@@ -55,6 +55,7 @@ BENCHES = {
     "append": Bench(
         "Trails: durable appends beside bare fdatasync, and proofs from ten million entries' tiles",
         _append,
+    ),
     "audit": Bench(
         "Audits: a million packets beside bare signatures, ten million entries, and the memory",
         _audit,
