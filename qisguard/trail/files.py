@@ -363,7 +363,7 @@ def _at_once(write: Callable[[T], None], items: Collection[T]) -> None:
     Several wait for the disk together: a file system commits their changes at once, where one
     after the other each waits for a commit of its own.
     """
-    if len(items) < 2:
+    if min(len(items), WRITERS) < 2:
         for item in items:
             write(item)
         return
