@@ -396,6 +396,7 @@ def work(proof: Proof, root: Path, appends: int, tell: Callable[[int], None]) ->
                     proof.entries.append(encode_entry(entry))
                 trail.flush()
                 proof.acknowledged = trail.size
+                proof.check_all(disk)
                 if rng.random() < 0.2:
                     trail.checkpoint()
                 tell(proof.acknowledged)
