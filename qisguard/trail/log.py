@@ -46,7 +46,6 @@ from qisguard.trail.tiles import (
     TILE_WIDTH,
     Tile,
     Tower,
-    changed_files,
     encode_bundle,
     partial_files,
     width_at,
@@ -307,7 +306,9 @@ class Trail:
 
     def _recover(self) -> None:
         found = recover(self._public, self._state, LogKey(self.origin, self._key.public))
-        self._state.sync([SIGNED, PLACE, WAL])  # a process that was killed saw more than the disk
+        # A process that was killed saw more than the disk. A checkpoint that can be seen came after
+        # its tree was durable, so that these four are all.
+        self._state.sync([SIGNED, PLACE, WAL])
         self._public.sync([CHECKPOINT])
         self._tower, self._range = found.tower, found.tower.range()
         self._entries, self._head, self._size = found.entries, found.head, found.size
@@ -323,18 +324,7 @@ class Trail:
         if found.head is None or found.fresh:
             self._advance(found.size, is_recovery=True)
         elif found.records:
-            self._sync_tree(found.records)
             self._clean(found.records[0].index)
-
-    def _sync_tree(self, records: Sequence[wal.Record]) -> None:
-        """Make durable what was written of ``records`` before the write-ahead log forgets them.
-
-        The crash may have come when the checkpoint was there to see and not yet on the disk.
-        """
-        paths = [tile.path for tile in changed_files(records[0].index, self._size)]
-        for record in records:
-            paths += [packet_path(sha256(packet).digest()) for packet in record.packets]
-        self._public.sync(paths)
 
     def _check_usable(self) -> None:
         if self._failed:
