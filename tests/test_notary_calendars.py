@@ -62,8 +62,8 @@ def answering(body: bytes, status: int = 200) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def dripping() -> Iterator[str]:
-    """Serve one header line that never ends, a byte every 20 ms."""
+def dripping(sent: list[bytes]) -> Iterator[str]:
+    """Serve one header line that never ends, a byte every 20 ms; they are noted in ``sent``."""
     server = socket.create_server(("127.0.0.1", 0))
     stop = threading.Event()
 
@@ -74,6 +74,7 @@ def dripping() -> Iterator[str]:
             while not stop.wait(0.02):
                 try:
                     connection.sendall(b"x")
+                    sent.append(b"x")
                 except OSError:
                     return
 
@@ -178,9 +179,11 @@ def test_a_dripping_calendar_and_a_closed_port_end_in_time() -> None:
     closed = socket.create_server(("127.0.0.1", 0))
     port = closed.getsockname()[1]
     closed.close()
-    with dripping() as slow, running() as good:
+    sent: list[bytes] = []
+    with dripping(sent) as slow, running() as good:
         told = submit(DIGEST, [slow, f"http://127.0.0.1:{port}", good.url], 0.3)
         assert "no whole answer within 0.3 s" in told[0].problem
+        assert len(sent) < 200
         assert "refused" in told[1].problem.lower()
         assert told[2].timestamp is not None
 

@@ -92,12 +92,14 @@ def test_a_checkpoint_is_stamped_upgraded_and_then_anchored(tmp_path: Path) -> N
 
 def test_a_checkpoint_is_stamped_by_its_text_whatever_witnesses_add(tmp_path: Path) -> None:
     head = trail(tmp_path)
-    with running() as calendar:
-        told("stamp", str(tmp_path), "--calendar", calendar.url)
+    with running() as calendar, running() as other_calendar:
+        told("stamp", str(tmp_path), "--calendar", other_calendar.url)
         with_more = head.encode() + head.encode().split(b"\n\n")[1]
         (tmp_path / "checkpoint").write_bytes(with_more)
         code, _ = told("stamp", str(tmp_path), "--calendar", calendar.url)
         assert code == 0
+        _, found = told("info", str(tmp_path))
+        assert found["proofs"][0]["waits_for"] == sorted([calendar.url, other_calendar.url])
         assert parse_checkpoint((tmp_path / "notary/3.checkpoint").read_bytes()).text == head.text
         other = sign_checkpoint(ORIGIN, 3, sha256(b"another root").digest(), LOG)
         (tmp_path / "checkpoint").write_bytes(other.encode())

@@ -166,3 +166,20 @@ def test_published_tokens_have_their_published_verdicts() -> None:
     assert judged(real, chain, text=b"other").state is State.REFUTED
     assert judged(real, chain[2:], text=b"hello").state is State.UNVERIFIED
     assert judged(real, chain[1:], text=b"hello").state is State.ANCHORED
+
+
+def test_a_response_that_is_not_granted_or_says_more_is_refuted(tmp_path: Path) -> None:
+    """What a server says beside the token is not signed."""
+    authority = Authority(tmp_path)
+    token = authority.answer(token_request(TEXT))
+    granted = bytes.fromhex("3003020100")
+    assert token.count(granted) == 1
+    for status in ("3003020102", "3003020101"):
+        found = judged(token.replace(granted, bytes.fromhex(status)), authority.chain)
+        assert found.state is State.REFUTED
+        assert "must be granted" in found.reason
+    worded = bytes.fromhex("300a02010030050c03796573")
+    longer = token[4:].replace(granted, worded)
+    found = judged(b"\x30\x82" + len(longer).to_bytes(2, "big") + longer, authority.chain)
+    assert found.state is State.REFUTED
+    assert "without words" in found.reason
