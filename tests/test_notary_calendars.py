@@ -175,6 +175,25 @@ def test_an_answer_that_would_make_the_stamp_unreadable_is_left_out() -> None:
         assert "more than 256 levels" in told[0].problem
 
 
+def test_a_long_answer_to_a_long_stamp_is_taken_up_to_the_limit() -> None:
+    """Two hundred and fifty-five levels together, and no comparison runs out of stack."""
+
+    def chain(length: int, end: Timestamp) -> Timestamp:
+        for _ in range(length):
+            end = Timestamp((), ((Operation(SHA256), end),))
+        return end
+
+    with running() as calendar:
+        stamp = Stamp(SHA256, DIGEST, chain(127, Timestamp((Pending(calendar.url),))))
+        ((commitment, _),) = walk(stamp.timestamp, DIGEST)
+        assert commitment is not None
+        calendar.known[commitment] = chain(127, Timestamp((Bitcoin(1),)))
+        grown, told = upgrade(stamp, [calendar.url], 5.0, never)
+        assert told[0].problem == ""
+        assert Bitcoin(1) in [attestation for _, attestation in walk(grown.timestamp, DIGEST)]
+        assert decode_stamp(encode_stamp(grown)).digest == DIGEST
+
+
 def test_a_dripping_calendar_and_a_closed_port_end_in_time() -> None:
     closed = socket.create_server(("127.0.0.1", 0))
     port = closed.getsockname()[1]

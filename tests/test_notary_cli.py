@@ -126,6 +126,10 @@ def test_nobody_is_asked_whom_nobody_named(tmp_path: Path) -> None:
         code, found = told("upgrade", str(tmp_path), "--calendar", named.url)
         assert code == 3
         assert "not a calendar of the configuration" in found["problems"][0]
+        false = Stamp(SHA256, bytes(32), Timestamp((Pending(named.url),)))
+        (tmp_path / "notary/3.ots").write_bytes(encode_stamp(false))
+        code, found = told("upgrade", str(tmp_path), "--calendar", named.url)
+        assert (code, found["problems"]) == (1, [])
         assert stranger.asked == named.asked == []
 
 

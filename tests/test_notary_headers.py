@@ -10,6 +10,7 @@ from qisguard.notary.headers import (
     EASIEST_BITS,
     HEADER_SIZE,
     PERIOD,
+    PERIOD_SECONDS,
     PREFIX_SIZE,
     Headers,
     Network,
@@ -203,20 +204,19 @@ def test_a_target_changes_by_at_most_four_times() -> None:
 def test_a_period_that_is_whole_gives_the_target_of_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rule of Bitcoin on a chain that is easy to mine, with periods of four blocks."""
+    """The rule of Bitcoin, easy to mine: periods of four blocks, three times too fast."""
     from qisguard.notary import headers
 
     easiest = {Network.MAINNET: 0x207FFFFF, Network.REGTEST: 0x207FFFFF}
     monkeypatch.setattr(headers, "EASIEST_BITS", easiest)
     monkeypatch.setattr(headers, "PERIOD", 4)
-    quick = 100
     raw, previous = b"", bytes(32)
     for height in range(4):
-        header = mine(previous, bytes(32), quick * height)
+        header = mine(previous, bytes(32), (PERIOD_SECONDS // 3) * height // 3)
         raw, previous = raw + header, block_hash(header)
     chain = Headers(Network.MAINNET, 0, b"").extend(raw, {})
-    wanted = next_bits(0x207FFFFF, 0, 3 * quick, 0x207FFFFF)
-    assert target_of(wanted) < target_of(0x207FFFFF) // 3
+    wanted = next_bits(0x207FFFFF, 0, PERIOD_SECONDS // 3, 0x207FFFFF)
+    assert target_of(wanted) < target_of(0x207FFFFF) * 2 // 5
     for bits in (0x207FFFFF, wanted):
         for time in range(1_000):
             header = mine(previous, bytes(32), time, bits)

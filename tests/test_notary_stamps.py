@@ -125,6 +125,17 @@ def test_a_tree_of_many_nodes_is_refused_before_it_is_built() -> None:
         decode_stamp(HEAD + bytes(1 << 16))
 
 
+def test_the_deepest_and_the_widest_stamp_are_written_back_byte_for_byte() -> None:
+    wide = b"".join(b"\xff\x00unknown!\x02" + number.to_bytes(2, "big") for number in range(4_000))
+    for data in (chain(256), HEAD + wide + BLOCK):
+        stamp = decode_stamp(data)
+        again = encode_stamp(Stamp(SHA256, stamp.digest, merge(stamp.timestamp, stamp.timestamp)))
+        assert len(again) == len(data)
+        assert encode_stamp(stamp) == data
+    with pytest.raises(DecodeError, match="an attestation twice"):
+        decode_stamp(HEAD + wide + wide[1:13])
+
+
 def test_much_to_hash_is_refused_before_it_is_hashed() -> None:
     long = b"\xf0\xc0\x1f" + bytes(4_032)
     tree = long + b"".join(b"\xff\xf2\xff\x08" + BLOCK for _ in range(100)) + b"\x03" + BLOCK

@@ -266,7 +266,7 @@ class _Reader:
             raise DecodeError(f"stamp: more than {LEVEL_COUNT_MAX} levels")
         if self._nodes > NODE_COUNT_MAX:
             raise DecodeError(f"stamp: more than {NODE_COUNT_MAX} nodes")
-        attestations: list[Attestation] = []
+        attestations: dict[Attestation, None] = {}
         branches: dict[Operation, Timestamp] = {}
         more = True
         while more:
@@ -278,7 +278,7 @@ class _Reader:
                 attestation = self._attestation()
                 if attestation in attestations:
                     raise DecodeError(f"stamp: an attestation twice before byte {self._at}")
-                attestations.append(attestation)
+                attestations[attestation] = None
                 self._nodes += 1
                 continue
             operation = self._operation(tag)

@@ -174,8 +174,9 @@ def upgrade_trail(folder: Path, notaries: Notaries, policy: NotaryPolicy) -> Sta
             continue
         grown, told = ask_again(held.stamp, notaries.calendars, notaries.timeout, is_refuted)
         done.problems += [f"{path}: {problem}" for problem in _problems(told)]
-        if grown != held.stamp:
-            files.write({path: held.file_with(encode_stamp(grown))})
+        data = encode_stamp(grown)
+        if data != encode_stamp(held.stamp):
+            files.write({path: held.file_with(data)})
             done.written.append(path)
     done.proofs = describe_trail(folder, policy)
     return done
