@@ -6,7 +6,15 @@ from hashlib import sha1, sha256
 import pytest
 
 from qisguard.errors import DecodeError, ProofError, ScenarioError
-from qisguard.notary.headers import Headers, Network, open_headers
+from qisguard.notary import headers as headers_module
+from qisguard.notary.headers import (
+    HEADER_SIZE,
+    PERIOD_SECONDS,
+    Headers,
+    Network,
+    block_hash,
+    open_headers,
+)
 from qisguard.notary.judgement import Judgement, State
 from qisguard.notary.judging import judge
 from qisguard.notary.policy import NotaryPolicy, parse_notary_policy
@@ -24,7 +32,17 @@ from qisguard.notary.stamps import (
     encode_stamp,
     merge,
 )
-from tests.notaries import FIRST_TIME, TEXT, anchored_at, known_header, mined, policy_of, vectors
+from tests.notaries import (
+    EASY_BITS,
+    FIRST_TIME,
+    TEXT,
+    anchored_at,
+    known_header,
+    mine,
+    mined,
+    policy_of,
+    vectors,
+)
 
 
 def plain(*found: Pending | Bitcoin | Unknown) -> bytes:
@@ -83,6 +101,43 @@ def test_a_block_after_the_known_one_needs_confirmations() -> None:
     stamp, root = anchored_at(100)
     alone = mined([root])
     assert judge(TEXT, encode_stamp(stamp), alone, policy_of(alone, 6)).state is State.ANCHORED
+
+
+def test_a_target_that_the_archive_cannot_compute_confirms_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Periods of four blocks, of exactly their time; block 4 has its target by blocks 0 to 3."""
+    monkeypatch.setattr(headers_module, "PERIOD", 4)
+    monkeypatch.setattr(headers_module, "EASIEST_BITS", {Network.MAINNET: EASY_BITS})
+    stamp, root = anchored_at(5)
+    data = encode_stamp(stamp)
+    raw, previous, known = b"", bytes(32), {}
+    for height in range(7):
+        time = PERIOD_SECONDS * height // 3
+        raw += mine(previous, root if height == 5 else bytes(32), time)
+        previous = block_hash(raw[-HEADER_SIZE:])
+        known[height] = previous
+    for pin, start, confirmations, state in (
+        (2, 0, 2, State.ANCHORED),
+        (2, 1, 2, State.UNVERIFIED),
+        (3, 3, 2, State.UNVERIFIED),
+        (4, 4, 2, State.ANCHORED),
+        (5, 5, 2, State.ANCHORED),
+        (6, 3, 6, State.ANCHORED),
+    ):
+        policy = NotaryPolicy(Network.MAINNET, {pin: known[pin]}, confirmations)
+        chain = Headers(Network.MAINNET, start, b"").extend(raw[80 * start :], policy.blocks)
+        found = judge(TEXT, data, chain, policy)
+        assert found.state is state, (pin, start)
+    assert (
+        "must start at 0"
+        in judge(
+            TEXT,
+            data,
+            Headers(Network.MAINNET, 3, raw[240:], 3),
+            NotaryPolicy(confirmations=2),
+        ).reason
+    )
 
 
 def test_another_text_is_refuted() -> None:

@@ -129,6 +129,18 @@ class Headers:
         at = (height - self.start) * HEADER_SIZE
         return read_header(self.raw[at : at + HEADER_SIZE])
 
+    def missing_before(self, height: int) -> int | None:
+        """Return where the archive should start so that all targets up to ``height`` are computed.
+
+        None when they are: up to the known block its hash fixes everything, and the first target
+        after it needs the period before. A forger would leave that out, to work for a quarter.
+        """
+        if self.network is not Network.MAINNET or self.pinned is None:
+            return None
+        change = (self.pinned // PERIOD + 1) * PERIOD
+        wanted = change - PERIOD
+        return wanted if change <= height and self.start > wanted else None
+
     def encode(self) -> bytes:
         """Return the file."""
         return _PREFIX.pack(MAGIC, *VERSION, self.network, 0, self.start, 0) + self.raw

@@ -159,6 +159,12 @@ def _judge_block(
             State.UNVERIFIED,
             f"block {height}: {depth} confirmations, the policy wants {policy.confirmations}",
         )
+    wanted = headers.missing_before(height + policy.confirmations - 1)
+    if height > headers.pinned and wanted is not None:
+        return Judgement(
+            State.UNVERIFIED,
+            f"block {height}: the header archive must start at {wanted}, the period before its own",
+        )
     return Judgement(
         State.ANCHORED,
         f"existed no later than {_shown(header.time)} (block {height}, two hours more or less), "
