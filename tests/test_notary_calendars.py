@@ -1,16 +1,18 @@
 """Calendars: several are asked, none that nobody named, and no answer hurts more than itself."""
 
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from qisguard.errors import ScenarioError, ServiceError
 from qisguard.notary.judgement import State
@@ -29,6 +31,7 @@ from qisguard.notary.stamps import (
 )
 from qisguard.service.calendars import Told, gather, submit, upgrade
 from qisguard.transport.web import check_url, fetch
+from tests.authorities import certify
 from tests.calendars import Calendar, running, serving
 from tests.notaries import TEXT, policy_of
 
@@ -205,6 +208,27 @@ def test_a_dripping_calendar_and_a_closed_port_end_in_time() -> None:
         assert len(sent) < 200
         assert "refused" in told[1].problem.lower()
         assert told[2].timestamp is not None
+
+
+def test_a_calendar_whose_certificate_nobody_vouches_for_is_not_believed(tmp_path: Path) -> None:
+    made = certify("127.0.0.1", None)
+    key = made.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "server.pem").write_bytes(made.pem + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def shake() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            context.wrap_socket(connection, server_side=True).close()
+
+    thread = threading.Thread(target=shake, daemon=True)
+    thread.start()
+    told = submit(DIGEST, [f"https://127.0.0.1:{server.getsockname()[1]}"], 5.0)
+    thread.join()
+    server.close()
+    assert "CERTIFICATE_VERIFY_FAILED" in told[0].problem
 
 
 def test_a_request_for_a_host_that_is_not_there_says_so() -> None:
