@@ -224,7 +224,8 @@ def test_info_judges_receipts_and_says_what_is_refuted_or_missing(tmp_path: Path
         encode_receipt(replace(receipt, stamp=encode_stamp(stamp)))
     )
     code, found = told("info", str(tmp_path))
-    assert "3.checkpoint is not there" in found["proofs"][0]["reason"]
+    assert code == 1
+    assert "3.checkpoint: is not there" in found["proofs"][0]["reason"]
     (folder / "3.checkpoint").write_bytes(head.encode())
     calendar = Calendar()
     calendar.add_block(root)
@@ -281,12 +282,23 @@ def test_a_trail_without_a_readable_checkpoint_is_not_stamped(
     assert "QE-600" in done.stderr
 
 
-def test_links_and_foreign_files_beside_a_trail_hurt_nobody(tmp_path: Path) -> None:
-    trail(tmp_path)
-    (tmp_path / "notary").mkdir()
+def test_a_bad_file_beside_a_trail_hurts_no_other(tmp_path: Path) -> None:
+    head = trail(tmp_path)
+    folder = tmp_path / "notary"
+    folder.mkdir()
+    for size in (1, 2, 3, 4):
+        (folder / f"{size}.checkpoint").write_bytes(head.encode())
     (tmp_path / "secret").write_bytes(b"secret")
-    (tmp_path / "notary/3.ots").symlink_to(tmp_path / "secret")
-    (tmp_path / "notary/readme").write_text("hello")
-    done = invoke("trail", "info", str(tmp_path))
-    assert done.exit_code == 2
-    assert "QE-" in done.stderr
+    (folder / "1.ots").symlink_to(tmp_path / "secret")
+    (folder / "2.ots").write_bytes(bytes(1 << 20))
+    promise = Timestamp((Pending("http://127.0.0.1:1"),))
+    stamp = encode_stamp(Stamp(SHA256, sha256(head.text).digest(), promise))
+    (folder / "3.ots").write_bytes(stamp)
+    (folder / "4.ots").write_bytes(stamp)
+    (folder / "readme").write_text("hello")
+    code, found = told("info", str(tmp_path))
+    states = [proof["state"] for proof in found["proofs"]]
+    assert (code, states) == (1, ["refuted", "refuted", "pending", "refuted"])
+    assert "is of size 3" in found["proofs"][3]["reason"]
+    code, found = told("upgrade", str(tmp_path), "--calendar", "http://127.0.0.1:1")
+    assert (code, len(found["problems"])) == (1, 1)

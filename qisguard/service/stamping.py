@@ -162,8 +162,7 @@ def upgrade_trail(folder: Path, notaries: Notaries, policy: NotaryPolicy) -> Sta
     done = Stamping()
     headers = _headers(files, folder, policy)
     for path, size in _proofs(files):
-        text = _text(files, size)
-        held = None if text is None else _held(files, path, text)
+        held = _waiting(files, path, size)
         if held is None or _has_block(held.stamp):
             continue
 
@@ -192,12 +191,13 @@ def describe_trail(folder: Path, policy: NotaryPolicy) -> list[Worth]:
     headers = _headers(files, folder, policy)
     found = []
     for path, size in _proofs(files):
-        data, text = files.read(path, PROOF_SIZE_MAX), _text(files, size)
-        if text is None:
-            said = Judgement(State.NONE, f"{FOLDER}/{size}.checkpoint is not there to compare with")
-        else:
+        data = b""
+        try:
+            data, text = files.read(path, PROOF_SIZE_MAX) or b"", _text(files, size)
             said = judge(text, data, headers, policy)
-        found.append(Worth(path, size, said, _waits_for(data or b"")))
+        except (TrailError, OSError) as error:  # a link, too long, or about nothing that is here
+            said = Judgement(State.REFUTED, _said(error, path))
+        found.append(Worth(path, size, said, _waits_for(data)))
     return found
 
 
@@ -243,6 +243,13 @@ class _Held:
         return encode_receipt(replace(self.receipt, stamp=stamp))
 
 
+def _waiting(files: FolderFiles, path: str, size: int) -> _Held | None:
+    try:
+        return _held(files, path, _text(files, size))
+    except (TrailError, OSError):
+        return None  # said where proofs are judged
+
+
 def _held(files: FolderFiles, path: str, text: bytes) -> _Held | None:
     """Return the stamp in a proof, None where there is none that can be completed."""
     data = files.read(path, PROOF_SIZE_MAX) or b""
@@ -258,22 +265,26 @@ def _held(files: FolderFiles, path: str, text: bytes) -> _Held | None:
     return None
 
 
+def _said(error: Exception, path: str) -> str:
+    return f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+
+
 def _parsed(note: bytes | None, where: str) -> Checkpoint:
     if note is None:
-        raise TrailError(f"{where}: there is no checkpoint to stamp")
+        raise TrailError(f"{where}: is not there: what was stamped is not known")
     try:
         return parse_checkpoint(note)
     except DecodeError as error:
         raise TrailError(f"{where}: {error}") from None
 
 
-def _text(files: FolderFiles, size: int) -> bytes | None:
+def _text(files: FolderFiles, size: int) -> bytes:
     """Return the text of the checkpoint of a size, from the copy that was made with the stamp."""
-    note = files.read(f"{FOLDER}/{size}.checkpoint", NOTE_SIZE_MAX)
-    if note is None:
-        return None
-    head = _parsed(note, f"{FOLDER}/{size}.checkpoint")
-    return head.text if head.size == size else None
+    path = f"{FOLDER}/{size}.checkpoint"
+    head = _parsed(files.read(path, NOTE_SIZE_MAX), path)
+    if head.size != size:
+        raise TrailError(f"{path}: is of size {head.size}")
+    return head.text
 
 
 def _proofs(files: FolderFiles) -> list[tuple[str, int]]:
