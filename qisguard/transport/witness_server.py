@@ -90,6 +90,11 @@ class WitnessServer:
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
+    @property
+    def log_count(self) -> int:
+        """Return how many logs may be cosigned."""
+        return len(self._notes)
+
     async def start(self) -> None:
         """Listen; raise ScenarioError when the address cannot be had."""
         host, port = self.address
