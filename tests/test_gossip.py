@@ -385,6 +385,7 @@ def test_a_node_without_a_policy_refuses_and_asks_nothing() -> None:
         await engine.finish(engine.act(asking, lambda now: [asking.join([plain.me], now)]))
         engine.advance(600.0)
         assert not any("gossip" in name for name in plain.counts)
+        assert "gossip" not in plain.status(600.0)
         assert plain.counts["requests: ListHeads"] > 5
         assert len(asking.table) == 1
 
@@ -488,6 +489,8 @@ def test_two_histories_become_evidence_at_every_honest_node() -> None:
             assert node.gossip is not None
             assert list(node.gossip.logs.evidence()) == [liar.me.id]
             assert node.gossip.silent(engine.now()) == []
+            told = node.status(engine.now())["gossip"]
+            assert told == {"logs": 11, "evidence": 1, "silent_logs": 0}
 
     asyncio.run(run())
 

@@ -9,6 +9,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from qisguard.errors import QisguardError, TrailError
 from qisguard.identity.descriptor import Descriptor, Identity
@@ -27,6 +28,8 @@ from qisguard.session.budget import Budgets
 from qisguard.trail.checkpoint import LogKey
 from qisguard.trail.gossip import Doubt, Head, Logs, Taken
 from qisguard.trail.witness import Memory, Witness
+
+T = TypeVar("T")
 
 PAGES_MAX = 16
 """Pages of heads read from one peer in one round."""
@@ -107,7 +110,6 @@ class Gossip:
         self._budgets = Budgets(policy.requests_per_second, policy.logs_max, policy.requests_burst)
         part = int.from_bytes(draw(4), "big") / (1 << 32)  # nodes do not all work at once
         self._next_round = now + policy.interval * part
-        self._turn = 0
 
     def met(self, peer: Descriptor) -> None:
         """A session opened: follow the log of this peer."""
@@ -195,15 +197,13 @@ class Gossip:
         """Read heads of a few contacts, have doubts settled and our head cosigned, remind."""
         cursor = self._draw(len(to_bytes(self._me)))
         peers = {contact.id: contact for contact in self._choose(self.policy.fan_out)}
-        owing = self.logs.owing()
-        for node in owing[self._turn % max(len(owing), 1) :][:OWING_MAX]:
+        for node in self._some(self.logs.owing(), OWING_MAX):
             if contact := around.known(node) or self._table.get(node):
                 peers[node] = contact
-        self._turn += OWING_MAX
         asks = [Ask(contact, messages.ListHeads(0, cursor)) for contact in peers.values()]
         pages = dict.fromkeys(peers, 1)
         doubts: dict[tuple[NodeId, int, int], Doubt] = {}
-        for doubt in list(self.logs.doubts())[:DOUBTS_MAX]:
+        for doubt in self._some(list(self.logs.doubts()), DOUBTS_MAX):
             if contact := around.known(doubt.log) or self._table.get(doubt.log):
                 sizes = doubt.old.size, doubt.new.size
                 doubts[doubt.log, *sizes] = doubt
@@ -223,6 +223,13 @@ class Gossip:
         if self._client:
             yield from self._client.run(around, now)
         yield from self._telling.remind()
+
+    def _some(self, items: Sequence[T], count: int) -> Sequence[T]:
+        """Return at most ``count`` items, from a random one on, so that all get their turn."""
+        if len(items) <= count:
+            return items
+        start = int.from_bytes(self._draw(8), "big") % len(items)
+        return [*items[start:], *items[:start]][:count]
 
     def _choose(self, count: int) -> Sequence[Contact]:
         """Return contacts at random."""

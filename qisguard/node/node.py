@@ -230,6 +230,7 @@ class Node:
             "sessions": len(self.sessions),
             "requests": len(self._requests),
             "operations": len(self._work),
+            **({"gossip": self.gossip.status(now)} if self.gossip else {}),
             "store": self._store.counts() if not self.storage_fault else {},
             "descriptor_expires": self.descriptor.expires,
             "day": self.clock.day(now),
