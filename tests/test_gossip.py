@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,12 +14,13 @@ from qisguard.attacks.two_histories import TwoHistories
 from qisguard.config import NodeConfig
 from qisguard.errors import ProofError
 from qisguard.identity.descriptor import Descriptor, Identity, open_descriptor
-from qisguard.identity.ids import to_bytes
+from qisguard.identity.ids import NodeId, to_bytes
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node import messages
 from qisguard.node.contact import Contact
 from qisguard.node.cosigning import prove, witness_name
 from qisguard.node.gossip import Gossip, GossipParts, GossipPolicy
+from qisguard.node.messages import Reply, Request
 from qisguard.node.node import Node
 from qisguard.node.routing import RoutingTable
 from qisguard.trail import entries
@@ -524,5 +525,87 @@ def test_an_honest_log_that_is_down_is_silent_at_most() -> None:
             assert node.gossip is not None
             assert not node.gossip.logs.evidence()
             assert set(node.gossip.silent(engine.now())) <= {nodes[7].me.id}
+
+    asyncio.run(run())
+
+
+class Liar:
+    """Answers what is asked about logs with something else."""
+
+    def __init__(self, lie: Callable[[Request], Reply | None]) -> None:
+        self.lie = lie
+
+    def answer(
+        self, node: Node, sender: NodeId, request: Request, honest: Reply, now: float
+    ) -> Reply | None:
+        """Lie if there is a lie for this request."""
+        return self.lie(request) or honest
+
+    def act(self, node: Node, now: float) -> float | None:
+        """Take no initiative."""
+        return None
+
+
+@pytest.mark.rule("N-52")
+def test_evidence_that_one_node_has_is_at_all_within_seconds() -> None:
+    """The rounds are far apart, so only telling can bring it."""
+
+    async def run() -> None:
+        engine, stranger = make_engine(11), make_identity(30)
+        nodes, _ = await _crowd(engine, 16, GossipPolicy(interval=1e6))
+        one, other = _head(stranger, 9), _head(stranger, 9, FORK)
+        accusation = messages.Accuse(
+            1, 9, one.root, one.signature, other.root, other.signature, _describe(stranger).signed
+        )
+        start = engine.now()
+        assert nodes[0].gossip is not None
+        nodes[0].gossip.answer(accusation, _describe(OTHER), start)
+        engine.touch(nodes[0])
+        engine.advance(start + 20.0)
+        assert all(stranger.id in node.gossip.logs.evidence() for node in nodes if node.gossip)
+        told = sum(node.counts["gossip: evidence told"] for node in nodes)
+        engine.advance(start + 300.0)
+        again = sum(node.counts["gossip: evidence told"] for node in nodes)
+        assert told <= again <= 16 * 12, "telling ends"
+
+    asyncio.run(run())
+
+
+@pytest.mark.rule("W-41")
+def test_a_page_out_of_order_ends_what_is_read() -> None:
+    def lie(request: Request) -> Reply | None:
+        if not isinstance(request, messages.ListHeads):
+            return None
+        head = (request.after, 4, bytes(32), bytes(64))
+        return messages.Heads(request.number, [], [head] * 2 if request.after else [], True)
+
+    async def run() -> None:
+        engine = make_engine(11)
+        nodes, _ = await _crowd(engine, 2, GossipPolicy(interval=60.0))
+        nodes[1].corrupt(Liar(lie))
+        engine.advance(engine.now() + 300.0)
+        rounds = nodes[0].counts["gossip: heads out of order"]
+        assert 4 <= rounds <= 6
+        assert nodes[1].counts["requests: ListHeads"] - rounds <= 2, "no further page was asked"
+
+    asyncio.run(run())
+
+
+@pytest.mark.rule("N-53")
+@pytest.mark.parametrize("line", [b"", bytes(72), bytes(8)])
+def test_a_line_that_does_not_verify_is_counted_and_not_kept(line: bytes) -> None:
+    def lie(request: Request) -> Reply | None:
+        if not isinstance(request, messages.AddCheckpoint):
+            return None
+        return messages.Cosigned(request.number, 200, request.size, line)
+
+    async def run() -> None:
+        engine = make_engine(5)
+        witness = frozenset({make_identity(0).id})
+        nodes, trails = await _crowd(engine, 2, GossipPolicy(witnesses=witness))
+        nodes[0].corrupt(Liar(lie))
+        engine.advance(300.0)
+        assert nodes[1].counts["gossip: cosignatures wrong"] >= 3
+        assert len(trails[1].head.lines) == 1
 
     asyncio.run(run())
