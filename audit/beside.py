@@ -28,6 +28,7 @@ FILE_COUNT_MAX = 4096
 PROOF_SIZE_MAX = 1 << 16
 ARCHIVE_SIZE_MAX = PREFIX_SIZE + HEADER_SIZE * 1_500_000
 ARCHIVE = "headers.otsh"
+COPY = "checkpoint"
 _DIGEST = re.compile("[0-9a-f]{64}", re.ASCII)
 _EVIDENCE = re.compile(r"([0-9a-f]{64})\.json", re.ASCII)
 _PROOF = re.compile(r"(0|[1-9][0-9]{0,18})\.(ots|tsr|chainpoint\.json|checkpoint)", re.ASCII)
@@ -54,11 +55,17 @@ class Proof:
 
 @dataclass(slots=True)
 class Beside:
-    """What was read beside one log; ``archive`` are block headers."""
+    """What was read beside one log.
+
+    notes: of other logs, and of this one.
+    copies: file, size by its name, and note that was stamped; they are among the notes.
+    archive: block headers.
+    """
 
     notes: list[Note] = field(default_factory=list)
     evidence: list[tuple[str, Evidence]] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
+    copies: list[tuple[str, int, Checkpoint]] = field(default_factory=list)
     archive: bytes | None = None
     unmeasured: list[str] = field(default_factory=list)
 
@@ -71,7 +78,7 @@ def read_beside(folder: Folder, logs: Sequence[LogKey], out: Findings) -> Beside
     for path, name in _files(folder, EVIDENCE, beside, out):
         _read_evidence(folder, path, name, beside, out)
     for path, name in _files(folder, NOTARY, beside, out):
-        _read_proof(folder, path, name, beside, out)
+        _read_proof(folder, path, name, logs, beside, out)
     return beside
 
 
@@ -108,24 +115,32 @@ def _read_note(
     if data is None:
         out.add("AUD-10", path, f"is unreadable or larger than {NOTE_SIZE_MAX} bytes")
         return
+    head = _parse_note(data, path, logs, beside, out)
+    if head is not None and sha256(head.origin.encode()).hexdigest() != name:
+        said = f"is of origin {printable(head.origin)!r}, whose SHA-256 is not its folder's name"
+        out.add("AUD-12", path, said)
+
+
+def _parse_note(
+    data: bytes, path: str, logs: Sequence[LogKey], beside: Beside, out: Findings
+) -> Checkpoint | None:
+    """Take a note, checked under the key of its log if that is known."""
     try:
         head = parse_checkpoint(data)
     except DecodeError as error:
         out.add("AUD-10", path, str(error))
-        return
-    if sha256(head.origin.encode()).hexdigest() != name:
-        said = f"is of origin {printable(head.origin)!r}, whose SHA-256 is not its folder's name"
-        out.add("AUD-12", path, said)
-        return
+        return None
     is_signed = False
-    known = [key for key in logs if key.name == head.origin]
-    if known:
+    if any(key.name == head.origin for key in logs):
         try:
-            verify_checkpoint(head, known)
-            is_signed = True
+            signers = verify_checkpoint(head, logs)
+            is_signed = any(key.name == head.origin for key in signers)
+            if not is_signed:
+                out.add("AUD-11", path, f"not signed by {printable(head.origin)!r} itself")
         except ProofError as error:
             out.add("AUD-11", path, str(error))
     beside.notes.append(Note(path, head, is_signed))
+    return head
 
 
 def _read_evidence(folder: Folder, path: str, name: str, beside: Beside, out: Findings) -> None:
@@ -145,7 +160,9 @@ def _read_evidence(folder: Folder, path: str, name: str, beside: Beside, out: Fi
             out.add("AUD-12", path, f"is no evidence: {error}")
 
 
-def _read_proof(folder: Folder, path: str, name: str, beside: Beside, out: Findings) -> None:
+def _read_proof(
+    folder: Folder, path: str, name: str, logs: Sequence[LogKey], beside: Beside, out: Findings
+) -> None:
     if name == ARCHIVE:
         beside.archive = folder.read(path, ARCHIVE_SIZE_MAX)
         if beside.archive is None:
@@ -158,5 +175,9 @@ def _read_proof(folder: Folder, path: str, name: str, beside: Beside, out: Findi
     data = folder.read(path, PROOF_SIZE_MAX)
     if data is None:
         out.add("AUD-40", path, f"is unreadable or larger than {PROOF_SIZE_MAX} bytes")
-    else:
+    elif match[2] != COPY:
         beside.proofs.append(Proof(path, int(match[1]), match[2], data))
+    else:
+        head = _parse_note(data, path, logs, beside, out)
+        if head is not None:
+            beside.copies.append((path, int(match[1]), head))

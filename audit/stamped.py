@@ -12,10 +12,7 @@ from qisguard.notary.judgement import Judgement, State
 from qisguard.notary.judging import judge
 from qisguard.notary.policy import NotaryPolicy
 from qisguard.notary.tokens import judge_token
-from qisguard.trail.checkpoint import Checkpoint, parse_checkpoint
-
-COPY = "checkpoint"
-"""The kind of file that is a copy of the note that was stamped, not a proof."""
+from qisguard.trail.checkpoint import Checkpoint
 
 
 @dataclass(slots=True)
@@ -44,14 +41,13 @@ def judge_proofs(
         except QisguardError as error:
             out.add("AUD-40", f"{NOTARY}/{ARCHIVE}", str(error))
     texts = {head.size: head.text}
-    for copy in (proof for proof in beside.proofs if proof.kind == COPY):
-        text = _copied(copy, head, out)
-        if text is not None:
-            texts.setdefault(copy.size, text.text)
-            found.roots[copy.size] = (copy.file, text.root)
+    for file, size, note in beside.copies:
+        if (note.origin, note.size) != (head.origin, size):
+            out.add("AUD-40", file, "is a note of another log or size")
+        else:
+            texts.setdefault(size, note.text)
+            found.roots[size] = (file, note.root)
     for proof in beside.proofs:
-        if proof.kind == COPY:
-            continue
         if proof.size in texts:
             _judge(proof, texts[proof.size], found, known, out)
         else:
@@ -84,18 +80,6 @@ def judge_late(
         _judge(proof, text, found, policy or NotaryPolicy(), out)
     if policy is not None and not found.anchored:
         found.unmeasured.append("time: the policy wants proofs of time, and none is complete here")
-
-
-def _copied(copy: Proof, head: Checkpoint, out: Findings) -> Checkpoint | None:
-    try:
-        note = parse_checkpoint(copy.data)
-    except QisguardError as error:
-        out.add("AUD-40", copy.file, str(error))
-        return None
-    if note.origin != head.origin or note.size != copy.size:
-        out.add("AUD-40", copy.file, "is a note of another log or size")
-        return None
-    return note
 
 
 def _judge(proof: Proof, text: bytes, found: Stamped, policy: NotaryPolicy, out: Findings) -> None:
