@@ -10,7 +10,7 @@ import numpy as np
 from qisguard.audit.findings import FINDING_COUNT_MAX, Findings, printable
 from qisguard.audit.folder import Folder, is_regular
 from qisguard.audit.packets import NAME, PACKETS
-from qisguard.audit.spool import Rows, Shares, Spool, part, part_count
+from qisguard.audit.spool import Rows, Shares, Spool, parts
 from qisguard.trail.merkle import HASH_SIZE
 from qisguard.trail.tiles import ENTRIES, TILE_WIDTH, Tile, width_at
 
@@ -42,19 +42,17 @@ def first_byte(rows: Rows) -> Shares:
 
 def check_replays(spool: Spool, size: int, out: Findings) -> None:
     """Report every entry that publishes what an earlier one did."""
-    for number in range(part_count([spool])):
-        rows = part([spool], number, first_byte)
-        order = np.argsort(rows["a"], kind="stable")
-        a = rows["a"][order]
+    for rows in parts([spool], first_byte):
+        a = np.sort(rows["a"].astype("<u8"))
         if not (a[1:] == a[:-1]).any():
             continue
-        rows = rows[np.lexsort([rows[key] for key in ("index", "d", "c", "b", "a")])]
-        same = np.ones(len(rows) - 1, np.bool_)
+        ordered = rows[np.lexsort([rows[key] for key in ("index", "d", "c", "b", "a")])]
+        same = np.ones(len(ordered) - 1, np.bool_)
         for key in "abcd":
-            same &= rows[key][1:] == rows[key][:-1]
+            same &= ordered[key][1:] == ordered[key][:-1]
         places = np.flatnonzero(same) + 1
         for place in places[:FINDING_COUNT_MAX]:
-            index, before = int(rows["index"][place]), int(rows["index"][place - 1])
+            index, before = (int(ordered["index"][place - n]) for n in (0, 1))
             bundle = index // TILE_WIDTH
             path = Tile(ENTRIES, bundle, width_at(ENTRIES, bundle, size)).path
             said = f"entry {index}: replays the packet that entry {before} published"
@@ -73,9 +71,8 @@ def groups(folder: Folder, spool: Spool, out: Findings) -> Iterator[Group]:
             out.add("AUD-12", printable(path), "is a folder that no entry implies")
         else:
             present.add(entry.name)
-    for number in range(part_count([spool])):
-        rows = part([spool], number, first_byte)
-        rows = rows[np.argsort(rows["a"], kind="stable")]
+    for unordered in parts([spool], first_byte):
+        rows = unordered[np.argsort(unordered["a"].astype("<u8"), kind="stable")]
         shares = first_byte(rows).astype(np.int64)
         for value in np.unique(shares).tolist():
             start, end = np.searchsorted(shares, [value, value + 1])

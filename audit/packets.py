@@ -39,7 +39,7 @@ from qisguard.identity.keys import (
 )
 from qisguard.identity.roster import Issuer
 from qisguard.outcomes.packet import CASE_SIZE, PACKET_SIZE_MAX, Body, open_packet, read_body
-from qisguard.trail.entries import Fetch, Hold, Publish, decode_entry
+from qisguard.trail.entries import Fetch, Hold, Publish, Succeeds, decode_entry
 from qisguard.trail.merkle import HASH_SIZE
 
 NAME = struct.Struct(f"<{HASH_SIZE}sQ")
@@ -182,6 +182,9 @@ class Contents:
             case Fetch():
                 self.counts.fetch += 1
                 self.counts.fetched_packets += entry.count
+            case Succeeds() if index:
+                said = f"entry {index}: says whom the log succeeds, which only the first one may"
+                self.out.add("AUD-20", bundle, said)
 
     def check_day(self, index: int, day: int, bundle: str) -> None:
         """Report days that fall, or that contradict when others saw the log (AUD-22)."""
@@ -216,7 +219,7 @@ class Contents:
             return
         name = digest.hex()
         path = f"{PACKETS}/{name[:2]}/{name}"
-        data = self._read_packet(name, path)
+        data = self._read_packet(path)
         if data is None:
             self.counts.absent += 1
             return
@@ -253,12 +256,12 @@ class Contents:
         if self._roster is not None:
             self._check_author(index, day, author, body, path)
 
-    def _read_packet(self, name: str, path: str) -> bytes | None:
+    def _read_packet(self, path: str) -> bytes | None:
         """Return what a packet's file holds; None when it is not there or not a packet's file."""
         if self._packets is None:
             return None
         try:
-            descriptor = os.open(f"{name[:2]}/{name}", READ_FLAGS, dir_fd=self._packets)
+            descriptor = os.open(path[len(PACKETS) + 1 :], READ_FLAGS, dir_fd=self._packets)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -287,9 +290,10 @@ class Contents:
         author = self._authors.get(body.author)
         if author is None:
             author = _remember(self._authors, body.author, self._know(body.author, data))
-        for text in (body.net, body.key):
-            if text not in self._texts:
-                _remember(self._texts, text, from_text(text, KEY_SIZE))
+        texts = self._texts
+        if body.net not in texts or body.key not in texts:
+            for text in (body.net, body.key):
+                _remember(texts, text, from_text(text, KEY_SIZE))
         if _CASE.fullmatch(body.case) is None:
             from_text(body.case, CASE_SIZE)
         case = a2b_base64(body.case.encode().translate(_URLSAFE) + b"==")

@@ -8,7 +8,7 @@ import numpy as np
 from qisguard.audit.findings import FINDING_COUNT_MAX, Findings
 from qisguard.audit.folder import Folder
 from qisguard.audit.piece import read_bundle
-from qisguard.audit.spool import Rows, Shares, Spool, part, part_count
+from qisguard.audit.spool import Rows, Shares, Spool, parts
 from qisguard.errors import QisguardError
 from qisguard.identity.keys import SIGNATURE_SIZE, from_text
 from qisguard.outcomes.packet import PACKET_SIZE_MAX
@@ -51,8 +51,7 @@ def check_sequences(spools: Sequence[Spool], logs: Sequence[Log], jump_max: int)
     """
     if not spools:
         return
-    for number in range(part_count(spools)):
-        rows = part(spools, number, _share)
+    for rows in parts(spools, _share):
         if len(rows) < 2:
             continue
         within = rows[_order(rows, "index", "log", *_CASE)]

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 BLOCK_ROWS = 1 << 16
-PART_ROWS = 1 << 19
-"""How many rows are meant to be in memory at a time."""
+PART_ROWS = 1 << 17
+"""How many rows are meant to be in memory at a time; more from ``PART_COUNT_MAX`` times as many."""
+PART_COUNT_MAX = 128
+"""Files that are open at a time."""
 
 Rows = npt.NDArray[Any]
 """(n,) structured, of the spool's type."""
@@ -49,18 +52,30 @@ class Spool:
             yield np.frombuffer(data, self.kind)
 
 
-def part_count(spools: Sequence[Spool]) -> int:
-    """Return into how many parts all rows are split: a power of two, up to 256."""
-    wanted = -(-sum(spool.count for spool in spools) // PART_ROWS)
-    return min(256, 1 << max(0, wanted - 1).bit_length())
-
-
-def part(spools: Sequence[Spool], number: int, share: Callable[[Rows], Shares]) -> Rows:
-    """Return the rows of one part, spool by spool, in the order in which they were added.
+def parts(spools: Sequence[Spool], share: Callable[[Rows], Shares]) -> Iterator[Rows]:
+    """Yield all rows in parts, each spool by spool in the order in which they were added.
 
     ``share`` maps rows to bytes whose highest bits say which part a row is in.
     """
-    shift = 8 - (part_count(spools).bit_length() - 1)
-    found = [rows[share(rows) >> shift == number] for one in spools for rows in one.blocks()]
-    kind = spools[0].kind  # said, as NumPy else turns big-endian columns round
-    return np.concatenate([np.empty(0, kind), *found], dtype=kind)
+    kind = spools[0].kind
+    count = part_count(spools)
+    shift = 8 - (count.bit_length() - 1)
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
+        for rows in (rows for spool in spools for rows in spool.blocks()):
+            where = share(rows) >> shift
+            order = np.argsort(where, kind="stable")
+            rows, ends = rows[order], np.searchsorted(where[order], np.arange(count), "right")
+            start = 0
+            for file, end in zip(files, ends.tolist(), strict=True):
+                file.write(rows[start:end].tobytes())
+                start = end
+        for file in files:
+            file.seek(0)
+            yield np.frombuffer(file.read(), kind)
+
+
+def part_count(spools: Sequence[Spool]) -> int:
+    """Return into how many parts all rows are split: a power of two."""
+    wanted = -(-sum(spool.count for spool in spools) // PART_ROWS)
+    return min(PART_COUNT_MAX, 1 << max(0, wanted - 1).bit_length())

@@ -130,9 +130,9 @@ def test_rows_come_back_in_parts_each_once(monkeypatch: pytest.MonkeyPatch) -> N
     with Spool(kind) as rows:
         rows.add(random.Random(3).randbytes(8 * 5000))
         count = spool.part_count([rows])
-        parts = [spool.part([rows], n, lambda r: _high_byte(r["a"])) for n in range(count)]
+        parts = list(spool.parts([rows], lambda r: _high_byte(r["a"])))
         whole = np.concatenate(list(rows.blocks()), dtype=kind)
-    assert count == 8
+    assert len(parts) == count == 8
     assert all(len(part) < 1000 for part in parts)
     assert sorted(value for part in parts for value in part["a"]) == sorted(whole["a"])
 
