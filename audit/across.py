@@ -3,6 +3,7 @@
 A log is compared with the checkpoints that the policy remembers and with other copies of it.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,29 +28,32 @@ class View:
 
 
 def compare_views(views: Sequence[View]) -> list[str]:
-    """Report contradictions between views of one log; return what could not be compared."""
+    """Report contradictions between views of one log; return what could not be compared.
+
+    Views of one size are compared with one of them that is signed, and smaller views with every
+    tree: notes beside a trail are many, and somebody else's.
+    """
+    by_size: dict[int, list[View]] = defaultdict(list)
+    for view in views:
+        by_size[view.head.size].append(view)
+    for same in by_size.values():
+        first = next((view for view in same if view.is_signed), same[0])
+        for view in same:
+            if view.head.root != first.head.root:
+                _report_split(first, view)
     unmeasured: list[str] = []
-    for number, view in enumerate(views):
-        for other in views[:number]:
-            unmeasured += _compare(other, view)
+    for large in (view for view in views if view.tree is not None):
+        for other in views:
+            if other.head.size > large.head.size and other.tree is None:
+                said = f"size {large.head.size}, but {other.name} has size {other.head.size}"
+                large.out.add("AUD-14", large.file, f"{said}: rolled back")
+            elif other.head.size < large.head.size:
+                unmeasured += _check_growth(other, large, large.tree)
     return unmeasured
 
 
-def _compare(first: View, second: View) -> list[str]:
-    small, large = sorted((first, second), key=lambda view: view.head.size)
-    if small.head.size == large.head.size:
-        if small.head.root != large.head.root:
-            _report_split(first, second)
-        return []
-    if large.tree is None:
-        if small.tree is not None:
-            small.out.add(
-                "AUD-14",
-                small.file,
-                f"size {small.head.size}, but {large.name} has size {large.head.size}: rolled back",
-            )
-        return []
-    found = large.tree.roots.get(small.head.size) if large.tree.holds else None
+def _check_growth(small: View, large: View, tree: Tree | None) -> list[str]:
+    found = tree.roots.get(small.head.size) if tree is not None and tree.holds else None
     if found is None:
         return [f"{large.name}: growth from {small.name} (its own tree does not hold)"]
     if found != small.head.root:

@@ -119,6 +119,7 @@ def _read_note(
     if head is not None and sha256(head.origin.encode()).hexdigest() != name:
         said = f"is of origin {printable(head.origin)!r}, whose SHA-256 is not its folder's name"
         out.add("AUD-12", path, said)
+        beside.notes.pop()  # one note of an origin is kept here, whatever is put there
 
 
 def _parse_note(

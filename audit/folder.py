@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from qisguard.audit.findings import Findings, printable
@@ -26,6 +27,8 @@ from qisguard.trail.tiles import (
 )
 
 _TILE_FOLDER = re.compile(r"tile(/(entries|[0-9]{1,2})(/x[0-9]{3}){0,6}(/[0-9]{3}\.p)?)?", re.ASCII)
+NAME_COUNT_MAX = 1 << 20
+"""Names in one folder that are looked at; tiles lie by the thousand, packets in 256 folders."""
 UNREADABLE_MAX = 20
 """Files named one by one that the operating system would not open; the rest is counted."""
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -79,13 +82,17 @@ class Folder:
             return False
 
     def entries(self, path: str) -> list[os.DirEntry[str]]:
-        """Return what a folder holds, in order of name."""
+        """Return what a folder holds, in order of name; of too much, some."""
         try:
             with os.scandir(self.root / path) as found:
-                return sorted(found, key=lambda entry: entry.name)
+                entries = list(islice(found, NAME_COUNT_MAX + 1))
         except OSError as error:
             self.refused(path, error)
             return []
+        if len(entries) > NAME_COUNT_MAX:
+            more = OSError(errno.EFBIG, f"more than {NAME_COUNT_MAX} names in one folder")
+            self.refused(path, more)
+        return sorted(entries, key=lambda entry: entry.name)
 
     def refused(self, path: str, error: OSError) -> None:
         """Note that the operating system would not let us look."""
