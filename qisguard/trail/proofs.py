@@ -5,12 +5,14 @@ edge of the tree. The tiles are not trusted: a proof leaves here once it verifie
 that was signed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from hashlib import sha256
 
 from qisguard.errors import DecodeError, ProofError, TrailError
 from qisguard.trail.checkpoint import Checkpoint
 from qisguard.trail.merkle import (
     EMPTY_ROOT,
+    HASH_SIZE,
     leaf_hash,
     node_hash,
     root,
@@ -22,7 +24,6 @@ from qisguard.trail.tiles import (
     TILE_WIDTH,
     Tile,
     decode_bundle,
-    decode_tile,
     width_at,
 )
 
@@ -38,7 +39,7 @@ class TreeReader:
     def __init__(self, read: Read, head: Checkpoint) -> None:
         self.head = head
         self._read = read
-        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._tiles: dict[tuple[int, int], bytes] = {}
         self._edges: dict[tuple[int, int], bytes] = {}
 
     def entry(self, index: int) -> bytes:
@@ -145,19 +146,24 @@ class TreeReader:
         """Return the root of full subtree number ``index`` among those of 2^height leaves."""
         level, inside = divmod(height, _TILE_HEIGHT)
         first = index << inside
-        row = self._tile(level, first // TILE_WIDTH)
-        offset = first % TILE_WIDTH
-        return root(row[offset : offset + (1 << inside)])
+        start = first % TILE_WIDTH * HASH_SIZE
+        part = self._tile(level, first // TILE_WIDTH)[start : start + (HASH_SIZE << inside)]
+        if inside == 0:
+            return part
+        pairs = range(0, len(part), 2 * HASH_SIZE)  # neighbours lie side by side already
+        return root([sha256(b"\x01" + part[at : at + 2 * HASH_SIZE]).digest() for at in pairs])
 
-    def _tile(self, level: int, number: int) -> Sequence[bytes]:
+    def _tile(self, level: int, number: int) -> bytes:
         held = self._tiles.get((level, number))
         if held is None:
             width = width_at(level, number, self.head.size)
             data, found = self._find(level, number, width)
-            try:
-                held = decode_tile(data, found)[:width]
-            except DecodeError as error:
-                raise TrailError(f"trail: {Tile(level, number, found).path!r}: {error}") from None
+            if len(data) != found * HASH_SIZE:
+                raise TrailError(
+                    f"trail: {Tile(level, number, found).path!r}: {len(data)} bytes, "
+                    f"must be {found * HASH_SIZE}"
+                )
+            held = data[: width * HASH_SIZE]
             if len(self._tiles) >= CACHED_MAX:
                 self._tiles.pop(next(iter(self._tiles)))
             self._tiles[level, number] = held
