@@ -78,6 +78,7 @@ class FolderFiles:
         self._instance = b""
         self._ends: dict[str, int] = {}  # descriptors of files that are appended to
         self._real = ""
+        self._ways: set[str] = set()  # folders that were seen to lead nowhere else
         self._named: set[Path] = set()  # folders whose names are durable
         self._unnamed: set[Path] = set()  # those that will be when a write is done
 
@@ -88,7 +89,7 @@ class FolderFiles:
             TrailError: it is no regular file, or is longer than ``limit`` bytes.
         """
         try:
-            descriptor = os.open(self._locate(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(self._known(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
@@ -238,6 +239,16 @@ class FolderFiles:
         descriptor = self._ends.pop(path, None)
         if descriptor is not None:
             os.close(descriptor)
+
+    def _known(self, path: str) -> str:
+        """Return where a file to read is; the way to a folder is looked at once."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._ways:
+            self._locate(path)
+            self._ways.add(folder)
+        else:
+            check_path(path)
+        return f"{self.root}/{path}"
 
     def _locate(self, path: str) -> Path:
         """Return where ``path`` is; raise TrailError if it, or a link on the way, leads outside."""
