@@ -175,9 +175,7 @@ class FolderFiles:
             changed.add(folder)
         for folder in changed:
             if folder.exists():
-                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-                os.fsync(descriptor)
-                os.close(descriptor)
+                _sync(folder)
 
     def lock(self) -> None:
         """Take the lock file; the operating system lets go of it when the process ends.
@@ -236,8 +234,7 @@ class FolderFiles:
             self._lock = None
 
     def _close_end(self, path: str) -> None:
-        descriptor = self._ends.pop(path, None)
-        if descriptor is not None:
+        if (descriptor := self._ends.pop(path, None)) is not None:
             os.close(descriptor)
 
     def _known(self, path: str) -> str:
