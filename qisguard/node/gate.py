@@ -47,7 +47,7 @@ class Gate:
         issuer = self._roster.by_node.get(peer)
         return issuer.name if issuer else NONE
 
-    def open(self, data: bytes, network: Network, checks: Checks, now: float) -> Descriptor:
+    def look_at(self, data: bytes, network: Network, checks: Checks, now: float) -> Descriptor:
         """Return a descriptor, whatever its last day; raise as ``open_descriptor``."""
         return checks.descriptor(data, network, partial(self.may_check_puzzle, now=now))
 

@@ -406,7 +406,7 @@ class Node:
         return self._server.answer(request, self.me.id, payer, now)
 
     def _open_undated(self, data: bytes) -> Descriptor:
-        return self._gate.open(data, self.network, self._checks, self._now)
+        return self._gate.look_at(data, self.network, self._checks, self._now)
 
     def _open_descriptor(self, data: bytes) -> Descriptor:
         descriptor = self._open_undated(data)

@@ -1,7 +1,5 @@
 """A witness by itself, for logs that others keep; and asking witnesses for one of ours."""
 
-import asyncio
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from qisguard.trail.files import FolderFiles
 from qisguard.trail.shown import ShownTrail
 from qisguard.trail.witness import FileMemory, Witness
 from qisguard.transport.witness_client import ask_witness
-from qisguard.transport.witness_server import WitnessServer
+from qisguard.transport.witness_server import WitnessServer, serve_until_signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +58,13 @@ def run_witness(
     try:
         witness = Witness(name, pair, known, FileMemory(files))
         server = WitnessServer(witness, known, time.time, address)
-        return asyncio.run(_serve(server, witness, tell))
+
+        def listening() -> None:
+            tell(Standing(witness.key, f"http://{show_address(server.address)}", server.log_count))
+
+        return serve_until_signal(server, listening)
     finally:
         files.unlock()
-
-
-async def _serve(server: WitnessServer, witness: Witness, tell: Callable[[Standing], None]) -> bool:
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[bool] = loop.create_future()
-
-    def end(is_interrupted: bool) -> None:
-        if not ended.done():
-            ended.set_result(is_interrupted)
-
-    loop.add_signal_handler(signal.SIGTERM, end, False)
-    loop.add_signal_handler(signal.SIGINT, end, True)
-    await server.start()
-    try:
-        url = f"http://{show_address(server.address)}"
-        tell(Standing(witness.key, url, server.log_count))
-        return await ended
-    finally:
-        await server.stop()
 
 
 def cosign_trail(

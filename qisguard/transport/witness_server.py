@@ -6,6 +6,7 @@
 """
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -174,6 +175,32 @@ class WitnessServer:
             self.faults += 1
             return Reply(500, b"nothing can be remembered, so nothing is cosigned\n")
         return Reply(404, b"no such path\n")
+
+
+def serve_until_signal(server: WitnessServer, listening: Callable[[], None]) -> bool:
+    """Serve until SIGTERM or SIGINT; return whether it was SIGINT. Raises as ``start``.
+
+    ``listening`` is called once the address is known.
+    """
+
+    async def serve() -> bool:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[bool] = loop.create_future()
+
+        def end(is_interrupted: bool) -> None:
+            if not ended.done():
+                ended.set_result(is_interrupted)
+
+        loop.add_signal_handler(signal.SIGTERM, end, False)
+        loop.add_signal_handler(signal.SIGINT, end, True)
+        await server.start()
+        try:
+            listening()
+            return await ended
+        finally:
+            await server.stop()
+
+    return asyncio.run(serve())
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
