@@ -9,8 +9,9 @@ from qisguard.errors import QisguardError
 from qisguard.notary.batches import decode_receipt, verify_receipt
 from qisguard.notary.headers import Headers, open_headers
 from qisguard.notary.judgement import Judgement, State
-from qisguard.notary.judging import judge
+from qisguard.notary.judging import judge_stamp
 from qisguard.notary.policy import NotaryPolicy
+from qisguard.notary.stamps import decode_stamp
 from qisguard.notary.tokens import judge_token
 from qisguard.trail.checkpoint import Checkpoint
 
@@ -85,7 +86,7 @@ def judge_late(
 def _judge(proof: Proof, text: bytes, found: Stamped, policy: NotaryPolicy, out: Findings) -> None:
     match proof.kind:
         case "ots":
-            said = judge(text, proof.data, found.headers, policy)
+            said = _judge_stamp(text, proof.data, found.headers, policy)
         case "tsr":
             said = judge_token(text, proof.data, policy.authorities)
         case _:
@@ -104,7 +105,20 @@ def _judge_receipt(
         return Judgement(State.REFUTED, str(error))
     if policy.batchers and receipt.key not in policy.batchers:
         return Judgement(State.UNVERIFIED, "its batch was made by nobody whom the policy names")
-    return judge(receipt.head, receipt.stamp or None, headers, policy)
+    if not receipt.stamp:
+        return Judgement(State.NONE, "its batch was not stamped")
+    return _judge_stamp(receipt.head, receipt.stamp, headers, policy)
+
+
+def _judge_stamp(
+    text: bytes, data: bytes, headers: Headers | None, policy: NotaryPolicy
+) -> Judgement:
+    """Return what an OpenTimestamps file says; another kind of proof is none under this name."""
+    try:
+        stamp = decode_stamp(data)
+    except QisguardError as error:
+        return Judgement(State.REFUTED, str(error))
+    return judge_stamp(text, stamp, headers, policy)
 
 
 def _note(proof: Proof, said: Judgement, found: Stamped, out: Findings) -> None:

@@ -166,6 +166,10 @@ def test_a_receipt_counts_as_the_stamp_of_its_batch(tmp_path: Path, trail: Path)
     path.write_bytes(encode_receipt(stamped))
     policy = replace(policy, notary=policy_of(chain))
     assert verdict(audit([trail], policy)) is Exit.CLEAN
+    (trail / "notary" / "4.ots").write_bytes(path.read_bytes())
+    report = audit([trail], policy)  # genuine, under the name of another kind of proof
+    assert [(f.id, f.file) for f in report.findings] == [("AUD-40", "notary/4.ots")]
+    (trail / "notary" / "4.ots").unlink()
     path.write_bytes(encode_receipt(replace(receipts[0], stamp=encode_stamp(stamp))))
     assert finding_ids(audit([trail], policy)) == {"AUD-40"}
     path.write_bytes(encode_receipt(receipts[1]))

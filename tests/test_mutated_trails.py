@@ -42,7 +42,7 @@ def _believing(*arguments: object) -> Judgement:
     ("module", "name", "blind", "target"),
     [
         (cosignature, "verify", _blind, "cosignature"),
-        (stamped, "judge", _believing, "stamp"),
+        (stamped, "judge_stamp", _believing, "stamp"),
         (tree.TreeCheck, "_blame", _blind, "log"),
     ],
 )

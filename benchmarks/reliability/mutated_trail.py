@@ -164,7 +164,8 @@ class Bench:
             return Tried(kind, True, is_unchanged=True)
         self._bundle.write_bytes(bad)
         report = audit_bundle(self._bundle, self.policy, self._options)
-        return Tried(f"bundle: {kind}", verdict(report) is Exit.CLEAN, self._excuse_bundle(bad))
+        clean = verdict(report) is Exit.CLEAN
+        return Tried(f"bundle: {kind}", clean, self._excuse_bundle(bad) if clean else "")
 
     def _accepts_proof(self, data: bytes) -> bool:
         """Verify a proof file as a stranger with the policy would, cosignatures too."""
@@ -217,10 +218,11 @@ class Bench:
         try:
             mine, theirs = json.loads(self._whole_bundle), json.loads(bad)
             note = theirs.pop("checkpoint").encode()
-        except (ValueError, KeyError, AttributeError):
+            items = list(theirs["items"])
+        except (ValueError, KeyError, AttributeError, TypeError):
             return ""
         mine.pop("checkpoint")
-        for honest, item in zip(mine["items"], theirs["items"], strict=False):
+        for honest, item in zip(mine["items"], items, strict=False):
             if "packet" not in item:
                 honest.pop("packet", None)
         return self._excuse_note(note) if mine == theirs else ""
