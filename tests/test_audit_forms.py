@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +17,7 @@ from qisguard.audit.bundles import audit_bundle
 from qisguard.audit.findings import CHECKS
 from qisguard.audit.one import Options
 from qisguard.audit.policy import load_policy
+from qisguard.audit.quorum import Quorum
 from qisguard.cli.audit import audit
 from qisguard.errors import ScenarioError
 from qisguard.exits import Exit
@@ -23,10 +25,11 @@ from qisguard.identity.keys import from_text, to_text
 from qisguard.reports.audited import FORMS
 from qisguard.trail.bundle import Bundle, make_bundle, make_item
 from qisguard.trail.checkpoint import parse_checkpoint, sign_checkpoint
+from qisguard.trail.cosignature import WitnessKey, cosign
 from qisguard.trail.files import FolderFiles
 from qisguard.trail.log import packet_path
 from qisguard.trail.proofs import TreeReader
-from tests.trails import Net, finding_ids, key, ordinary, write_trail
+from tests.trails import TODAY, Net, finding_ids, key, ordinary, write_trail
 
 NET = Net()
 A, B = NET.member("a"), NET.member("b")
@@ -218,6 +221,20 @@ def test_a_bundle_with_a_foreign_packet_or_of_a_foreign_log_is_a_finding(
     other = write_trail(tmp_path / "other", B, ordinary(NET, A, 3))
     report = _audit_bundle(tmp_path, policy, _bundle(other).encode())
     assert finding_ids(report) == {"AUD-21"}
+
+
+def test_a_bundle_of_a_day_after_a_witness_saw_it_is_a_finding(
+    tmp_path: Path, trail: Path, policy: Path
+) -> None:
+    head = parse_checkpoint((trail / "checkpoint").read_bytes())
+    line = cosign(head, "w.example", key("w"), (TODAY - 3) * 86_400)
+    good = _bundle(trail)
+    note = replace(head, lines=(*head.lines, line)).encode().decode()
+    witness = WitnessKey("w.example", key("w").public)
+    path = tmp_path / "bundle.json"
+    path.write_bytes(Bundle(good.schema, note, good.items).encode())
+    known = replace(load_policy(policy), quorum=Quorum("w", {"w": witness}))
+    assert finding_ids(audit_bundle(path, known, Options())) == {"AUD-22"}
 
 
 def _with_packet(item: Any, packet: str) -> Any:
