@@ -23,6 +23,7 @@ from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from qisguard.node.publishing import Published
 from qisguard.node.reading import Retrieved
+from qisguard.outcomes.annals import Annals
 from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Behaviour, Clock, Defense
 from qisguard.store.memory import MemoryStore
@@ -138,6 +139,7 @@ def make_node(
     config: NodeConfig = NodeConfig(),  # noqa: B008 frozen, so one default serves all
     store: Store | None = None,
     roster: Roster | None = None,
+    annals: Annals | None = None,
     behaviour: Behaviour | None = None,
     defenses: Sequence[Defense] = (),
     clock: Clock = CLOCK,
@@ -155,6 +157,7 @@ def make_node(
         store=store or MemoryStore(StoreLimits.of(config)),
         trail=trail,
         roster=roster,
+        annals=annals,
         behaviour=behaviour,
         defenses=defenses,
         checks=CHECKS,

@@ -20,6 +20,9 @@ FETCH_MAX = 28
 PROVIDERS_MAX = 7
 KEYS_MAX = 32
 RECORD_SIZE_MAX = 160
+SUMS_MAX = 64
+STEP_MAX = 31
+"""Days that one row of sums may add up: more would cost who answers too much."""
 
 Number = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Id = Annotated[bytes, Meta(min_length=ID_SIZE, max_length=ID_SIZE)]
@@ -31,6 +34,13 @@ Day = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Reason = Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")]
 """Printable ASCII: a peer's words end up in reports and on terminals."""
 WireContact: TypeAlias = tuple[Id, Host, Port]
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+"""An issuer's name or an arm."""
+Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+Sum = Annotated[float, Meta(ge=-1e200, le=1e200)]
+"""Never NaN and never infinite."""
+WireSums: TypeAlias = tuple[Day, Word, Word, Count, Count, Sum, Sum, Count, Count]
+"""First day, issuer, arm, cases, known, total, squares, person-days, revised: see the archive."""
 
 
 class _Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -95,6 +105,21 @@ class ListKeys(_Message, frozen=True, tag=8):
     after: Annotated[bytes, Meta(max_length=32)]
 
 
+class ListSums(_Message, frozen=True, tag=13):
+    """What have you archived of this place from day ``first`` on, ``step`` days to a row?
+
+    Rows follow that of ``day``, ``issuer`` and ``arm``; the first page follows 0 and two empty
+    texts.
+    """
+
+    place: Id
+    first: Day
+    step: Annotated[int, Meta(ge=1, le=STEP_MAX)]
+    day: Day
+    issuer: Annotated[str, Meta(max_length=64)]
+    arm: Annotated[str, Meta(max_length=64)]
+
+
 class Pong(_Message, frozen=True, tag=16):
     """I am here."""
 
@@ -140,6 +165,13 @@ class Keys(_Message, frozen=True, tag=23):
     more: bool
 
 
+class Sums(_Message, frozen=True, tag=27):
+    """One page of archived sums, ascending by day, issuer and arm."""
+
+    rows: Annotated[list[WireSums], Meta(max_length=SUMS_MAX)]
+    more: bool
+
+
 class Refused(_Message, frozen=True, tag=21):
     """No, and why."""
 
@@ -156,8 +188,9 @@ Request: TypeAlias = (
     | FindValue
     | Announce
     | ListKeys
+    | ListSums
 )
-Reply: TypeAlias = Pong | Nodes | Stored | Listing | Packets | Refused | Providers | Keys
+Reply: TypeAlias = Pong | Nodes | Stored | Listing | Packets | Refused | Providers | Keys | Sums
 Message: TypeAlias = Request | Reply
 
 BUSY = "busy"

@@ -8,6 +8,7 @@ Everything follows from fixed seeds, so the file is the same wherever it is made
 """
 
 import json
+import math
 import random
 from collections import Counter
 from hashlib import blake2b
@@ -182,6 +183,7 @@ def _messages() -> list[Case]:
         messages.FindValue(13, key, digest),
         messages.Announce(14, _bytes("record", 141)),
         messages.ListKeys(15, 255, key),
+        messages.ListSums(20, key, 19_270, 28, 19_998, "hospital-07", "A"),
         messages.Pong(7),
         messages.Nodes(8, [contact, six]),
         messages.Stored(9, ["", "expired"]),
@@ -190,6 +192,7 @@ def _messages() -> list[Case]:
         messages.Refused(2**32 - 1, messages.BUSY),
         messages.Providers(12, [_bytes("record", 141)], False),
         messages.Keys(15, [key], False),
+        messages.Sums(20, [(19_998, "none", "A", 3, 2, 1.0, 1.0, 880, 0)], True),
     ]
     return [
         {"name": type(m).__name__, "fields": _plain(m), "bytes": messages.encode(m).hex()}
@@ -300,6 +303,13 @@ def _rejected_messages() -> list[Case]:
         "a reason that is not ASCII": pack([21, 1, "\u00e9"]),
         "29 entries": pack([19, 1, [[bytes(32), 1]] * 29, False]),
         "8 provider records": pack([22, 1, [b""] * 8, False]),
+        "no row's worth of days": pack([13, 1, bytes(32), 0, 0, 0, "", ""]),
+        "rows of 32 days": pack([13, 1, bytes(32), 0, 32, 0, "", ""]),
+        "a sum that is no number": pack([27, 1, [[1, "a", "b", 1, 1, math.nan, 0.0, 0, 0]], True]),
+        "a sum without end": pack([27, 1, [[1, "a", "b", 1, 1, 1.0, math.inf, 0, 0]], True]),
+        "a count below zero": pack([27, 1, [[1, "a", "b", -1, 1, 1.0, 1.0, 0, 0]], True]),
+        "an issuer without a name": pack([27, 1, [[1, "", "b", 1, 1, 1.0, 1.0, 0, 0]], True]),
+        "65 rows": pack([27, 1, [[1, "a", "b", 1, 1, 1.0, 1.0, 0, 0]] * 65, True]),
         "33 keys": pack([23, 1, [bytes(32)] * 33, False]),
     }
     return [
