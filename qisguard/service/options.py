@@ -136,6 +136,12 @@ class NodeTable:
         "the same",
     )
     trail: bool = _option(True, "true or false", "keep an audit trail in the state folder")
+    annals: bool = _option(
+        False,
+        "true or false; true needs templates",
+        "remember daily sums of these templates and what issuers turned out to be worth, in the "
+        "store's file; the defences beta_reputation, eigentrust and cusum need it",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
