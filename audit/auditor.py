@@ -6,28 +6,28 @@ a running node; it is read again, a few times.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from qisguard.audit.across import View, check_sequences, compare_views
+from qisguard.audit.across import View, compare_views
 from qisguard.audit.findings import Finding, Findings, printable
-from qisguard.audit.folder import Folder, Tiles, check_tiles, check_top
-from qisguard.audit.packets import Contents
+from qisguard.audit.limits import not_covered
+from qisguard.audit.one import Options, Tell, TrailAudit, examine, open_trail
 from qisguard.audit.policy import Policy
-from qisguard.audit.tree import MISSING_COUNT_MAX, Tree, check_tree
-from qisguard.errors import DecodeError, ProofError, ScenarioError
+from qisguard.audit.sequences import Log, check_sequences
+from qisguard.audit.times import Attested
+from qisguard.audit.witnessed import Shown, Witnessed, check_cosignatures, missing_quorum
+from qisguard.config import NodeConfig
+from qisguard.errors import ScenarioError
 from qisguard.exits import Exit
-from qisguard.trail.checkpoint import (
-    NOTE_SIZE_MAX,
-    Checkpoint,
-    LogKey,
-    parse_checkpoint,
-    verify_checkpoint,
-)
+from qisguard.trail.checkpoint import NOTE_SIZE_MAX
 from qisguard.trail.log import CHECKPOINT
 
 ATTEMPT_COUNT = 3
+_IN_MOTION = ("AUD-12", "AUD-13", "AUD-20")
+"""What a writer at work looks like to who reads files one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class TrailReport:
     fetched_packet_count: int = 0
     packets_present: int = 0
     packets_absent: int = 0
+    packets_unopened: int = 0
     signatures_checked: int = 0
 
 
@@ -58,21 +59,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     not_measured: tuple[str, ...]
     not_covered: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Trail:
-    """One trail while it is audited."""
-
-    name: str
-    folder: Folder
-    out: Findings
-    note: bytes | None = None
-    head: Checkpoint | None = None
-    is_signed: bool = False
-    tree: Tree = field(default_factory=Tree)
-    contents: Contents | None = None
-    unmeasured: list[str] = field(default_factory=list)
+    has_policy: bool = True
 
 
 def verdict(report: AuditReport) -> Exit:
@@ -82,33 +69,224 @@ def verdict(report: AuditReport) -> Exit:
     return Exit.NOT_MEASURED if report.not_measured else Exit.CLEAN
 
 
-def audit(paths: Sequence[Path], policy: Policy | None) -> AuditReport:
+def audit(
+    paths: Sequence[Path],
+    policy: Policy | None,
+    options: Options = Options(),  # noqa: B008 frozen, so one default serves all
+    tell: Tell | None = None,
+) -> AuditReport:
     """Return what is wrong with the trails in these folders, and what was measured.
 
     Without a policy nothing says whose trails these are: the best verdict is "not measured".
+    ``tell`` hears how far the reading is.
     """
-    trails = [_open(path, policy) for path in paths]
-    sizes = _sizes(trails, policy)
-    for number, trail in enumerate(trails):
-        for attempt in range(ATTEMPT_COUNT):
-            _examine(trail, policy, sizes)
-            if trail.folder.read(CHECKPOINT, NOTE_SIZE_MAX) == trail.note:
-                break
-            if attempt + 1 == ATTEMPT_COUNT:
-                trail.unmeasured.append("changed while it was read: audit a copy, or stop the node")
-            else:
-                trail = trails[number] = _open(paths[number], policy)
-                sizes = _sizes(trails, policy)
     remembered = Findings("trust policy")
-    across = _compare(trails, policy, remembered)
+    trails = [open_trail(path, number, policy) for number, path in enumerate(paths)]
+    witnessed = _check_witnesses(trails, policy, options, remembered)
+    with ExitStack() as stack:
+        for number, path in enumerate(paths):
+            for attempt in range(ATTEMPT_COUNT):
+                if attempt:
+                    trails[number] = _open_again(path, number, policy, options, witnessed)
+                trail = trails[number]
+                sizes, times = _sizes(trails, policy, options), _times(trail, witnessed)
+                examine(
+                    trail, policy, sizes[_origin(trail)], times, options, stack, tell or _nobody
+                )
+                if trail.folder.read(CHECKPOINT, NOTE_SIZE_MAX) == trail.note:
+                    break
+            else:
+                _set_apart(trails[number])
+        across = _compare(trails, policy, options, remembered)
+    for trail in trails:
+        _check_quorum(trail, policy, options, witnessed)
     unmeasured = [f"{trail.name}: {what}" for trail in trails for what in trail.unmeasured]
     sources = [remembered, *(trail.out for trail in trails)]
     return AuditReport(
         tuple(_report(trail) for trail in trails),
         tuple(found for source in sources for found in source.all()),
         (*_without_policy(policy), *unmeasured, *across),
-        tuple(_not_covered(trails, policy)),
+        tuple(not_covered(trails, policy, options, witnessed)),
+        policy is not None,
     )
+
+
+def _nobody(what: str, done: int, total: int) -> None:
+    """Hear nothing."""
+
+
+def _set_apart(trail: TrailAudit) -> None:
+    """Say of a trail that never stood still what is certain all the same."""
+    trail.out = trail.out.without(_IN_MOTION)
+    trail.unmeasured.append(
+        f"in motion: its checkpoint changed while it was read, {ATTEMPT_COUNT} times; what may be "
+        "a writer at work is not reported: audit a copy, or stop the node"
+    )
+
+
+def _origin(trail: TrailAudit) -> str:
+    return "" if trail.head is None else trail.head.origin
+
+
+def _check_witnesses(
+    trails: Sequence[TrailAudit], policy: Policy | None, options: Options, remembered: Findings
+) -> dict[str, Witnessed]:
+    """Return, by origin, what witnesses said in any note that was given (AUD-30)."""
+    if policy is None:
+        return {}
+    shown: dict[str, list[Shown]] = defaultdict(list)
+    for name, head in policy.heads:
+        file = f"checkpoints/{printable(name)}"
+        shown[head.origin].append(Shown(file, file, head, remembered))
+    for trail in trails:
+        for note in _notes(trail):
+            shown[note.head.origin].append(note)
+    return {
+        origin: check_cosignatures(notes, policy, options.now) for origin, notes in shown.items()
+    }
+
+
+def _notes(trail: TrailAudit) -> list[Shown]:
+    own = [] if trail.head is None else [Shown(trail.name, CHECKPOINT, trail.head, trail.out)]
+    given = trail.beside.notes
+    return [*own, *(Shown(trail.name, note.file, note.head, trail.out) for note in given)]
+
+
+def _open_again(
+    path: Path,
+    number: int,
+    policy: Policy | None,
+    options: Options,
+    witnessed: dict[str, Witnessed],
+) -> TrailAudit:
+    """Open a trail that changed while it was read, and hear what witnesses say of it now."""
+    trail = open_trail(path, number, policy)
+    if policy is not None and trail.head is not None:
+        for note in _notes(trail):
+            more = check_cosignatures([note], policy, options.now)
+            known = witnessed.setdefault(note.head.origin, Witnessed())
+            known.marks += more.marks
+            for text, times in more.by_note.items():
+                known.by_note.setdefault(text, {}).update(times)
+    return trail
+
+
+def _times(trail: TrailAudit, witnessed: Mapping[str, Witnessed]) -> Attested:
+    seen = witnessed.get(_origin(trail))
+    return Attested.of([] if seen is None else seen.marks, trail.stamped.marks)
+
+
+def _check_quorum(
+    trail: TrailAudit, policy: Policy | None, options: Options, witnessed: Mapping[str, Witnessed]
+) -> None:
+    if policy is None or trail.head is None:
+        return
+    seen = witnessed.get(trail.head.origin, Witnessed())
+    missing = missing_quorum(trail.head, seen, policy, options.now, options.max_age)
+    if missing is not None:
+        trail.unmeasured.append(missing)
+    if trail.counts.unattested:
+        count = trail.counts.unattested
+        what = f"{count} packets of revoked authors: nobody else saw them before the revocation"
+        trail.unmeasured.append(what)
+
+
+def _sizes(
+    trails: Sequence[TrailAudit], policy: Policy | None, options: Options
+) -> Mapping[str, set[int]]:
+    """Return, by origin, every size that somebody saw."""
+    sizes: dict[str, set[int]] = defaultdict(set)
+    heads = [trail.head for trail in trails if trail.head is not None]
+    heads += [note.head for trail in trails for note in trail.beside.notes]
+    heads += [head for _, head in policy.heads] if policy else []
+    for head in (*heads, *options.since):
+        sizes[head.origin].add(head.size)
+    for trail in trails:
+        sizes[_origin(trail)] |= {proof.size for proof in trail.beside.proofs}
+    return sizes
+
+
+def _compare(
+    trails: Sequence[TrailAudit], policy: Policy | None, options: Options, remembered: Findings
+) -> list[str]:
+    """Compare the trails with each other and with what is remembered (AUD-14, 22, 31)."""
+    by_origin: dict[str, list[View]] = defaultdict(list)
+    for name, head in policy.heads if policy else ():
+        file = f"checkpoints/{printable(name)}"
+        view = View(f"{file} of the trust policy", head, True, remembered, file)
+        by_origin[head.origin].append(view)
+    for head in options.since:
+        signed = policy is not None
+        view = View("the checkpoint of --since", head, signed, remembered, "--since")
+        by_origin[head.origin].append(view)
+    largest: dict[str, TrailAudit] = {}
+    for trail in trails:
+        if trail.head is None:
+            continue
+        origin = trail.head.origin
+        by_origin[origin].append(
+            View(trail.name, trail.head, trail.is_signed, trail.out, CHECKPOINT, trail.tree)
+        )
+        for note in trail.beside.notes:
+            name = f"{trail.name}/{note.file}"
+            view = View(name, note.head, note.is_signed, trail.out, note.file)
+            by_origin[note.head.origin].append(view)
+        _report_evidence(trail, policy)
+        known = largest.get(origin)
+        if known is None or known.head is None or known.head.size < trail.head.size:
+            largest[origin] = trail
+    unmeasured = [what for origin in by_origin for what in compare_views(by_origin[origin])]
+    logs = [
+        Log(trail.name, trail.folder, 0 if trail.head is None else trail.head.size, trail.out)
+        for trail in trails
+    ]
+    seen = [trail.sightings for trail in largest.values() if trail.sightings is not None]
+    check_sequences(seen, logs, NodeConfig().sequence_jump_max)
+    return unmeasured
+
+
+def _report_evidence(trail: TrailAudit, policy: Policy | None) -> None:
+    """Report the evidence beside a log that is against a log of the policy (AUD-31)."""
+    for file, evidence in trail.beside.evidence:
+        if policy is not None and evidence.key in policy.logs:
+            first, second = evidence.notes
+            said = (
+                f"{printable(evidence.key.name)!r} signed size {first.size} with root "
+                f"{first.root.hex()} and with {second.root.hex()}"
+            )
+            trail.out.add("AUD-31", file, said)
+
+
+def _report(trail: TrailAudit) -> TrailReport:
+    head, counts = trail.head, trail.counts
+    if head is None:
+        return TrailReport(trail.name)
+    return TrailReport(
+        trail.name,
+        printable(head.origin, 300),
+        head.size,
+        head.root.hex(),
+        trail.is_signed,
+        trail.tree.holds,
+        counts.publish,
+        counts.hold,
+        counts.fetch,
+        counts.held_packets,
+        counts.fetched_packets,
+        counts.present,
+        counts.absent,
+        counts.unopened,
+        counts.signatures,
+    )
+
+
+def _without_policy(policy: Policy | None) -> list[str]:
+    if policy is not None:
+        return []
+    return [
+        "origin: without a trust policy nothing says whose trail this is",
+        "authors: without a trust policy there is no roster",
+    ]
 
 
 def check_arguments(paths: Sequence[Path], trust: Path | None) -> None:
@@ -134,148 +312,3 @@ def check_arguments(paths: Sequence[Path], trust: Path | None) -> None:
                     f"trust policy {source}: lies in the trail {place}, or around it; "
                     "trust must come from elsewhere"
                 )
-
-
-def _open(path: Path, policy: Policy | None) -> _Trail:
-    """Read the checkpoint (AUD-10) and check who signed it (AUD-11)."""
-    name = printable(str(path), 4096)
-    trail = _Trail(name, Folder(path), Findings(name))
-    trail.note = trail.folder.read(CHECKPOINT, NOTE_SIZE_MAX)
-    if trail.note is None:
-        if any(trail.folder.has(part) for part in (CHECKPOINT, "tile", "packets")):
-            what = f"is missing, unreadable or larger than {NOTE_SIZE_MAX} bytes"
-            trail.out.add("AUD-10", CHECKPOINT, what)
-        else:
-            trail.unmeasured.append("no trail here: there is no checkpoint")
-        return trail
-    try:
-        trail.head = parse_checkpoint(trail.note)
-    except DecodeError as error:
-        trail.out.add("AUD-10", CHECKPOINT, str(error))
-        return trail
-    if policy is not None:
-        _check_signer(trail, trail.head, policy.logs)
-    return trail
-
-
-def _check_signer(trail: _Trail, head: Checkpoint, logs: Sequence[LogKey]) -> None:
-    try:
-        signers = verify_checkpoint(head, logs)
-    except ProofError as error:
-        trail.out.add("AUD-11", CHECKPOINT, str(error))
-        return
-    if all(key.name != head.origin for key in signers):
-        origin = printable(head.origin)
-        trail.out.add("AUD-11", CHECKPOINT, f"origin {origin!r} is not the log that signed")
-        return
-    trail.is_signed = True
-
-
-def _sizes(trails: Sequence[_Trail], policy: Policy | None) -> dict[str, set[int]]:
-    """Return, by origin, every size that somebody saw."""
-    sizes: dict[str, set[int]] = defaultdict(set)
-    heads = [trail.head for trail in trails if trail.head is not None]
-    heads += [head for _, head in policy.heads] if policy else []
-    for head in heads:
-        sizes[head.origin].add(head.size)
-    return sizes
-
-
-def _examine(trail: _Trail, policy: Policy | None, sizes: dict[str, set[int]]) -> None:
-    """Check one trail by itself: files, tree, entries, packets."""
-    check_top(trail.folder, trail.out)
-    if trail.head is None:
-        if trail.note is not None:
-            trail.unmeasured.append("tiles, entries and packets: the checkpoint is unreadable")
-    else:
-        tiles = check_tiles(trail.folder, trail.head.size, trail.out)
-        node = trail.head.origin.rpartition("/")[2]
-        trail.contents = Contents(trail.folder, policy, node, trail.out)
-        if tiles.missing_bundles > MISSING_COUNT_MAX:
-            what = f"root and entries: {tiles.missing_bundles} entry bundles are missing"
-            trail.unmeasured.append(what)
-        else:
-            _examine_tree(trail, trail.head, trail.contents, sizes[trail.head.origin], tiles)
-        trail.contents.check_files()
-    trail.unmeasured += [f"unreadable: {what}" for what in dict.fromkeys(trail.folder.unreadable)]
-
-
-def _examine_tree(
-    trail: _Trail, head: Checkpoint, contents: Contents, sizes: Collection[int], tiles: Tiles
-) -> None:
-    earlier = tiles.earlier
-    trail.tree = check_tree(trail.folder, head, sizes, earlier, trail.out, contents.read_entry)
-    if trail.tree.stopped is not None:
-        trail.unmeasured.append(f"root: {trail.tree.stopped}")
-
-
-def _compare(trails: Sequence[_Trail], policy: Policy | None, remembered: Findings) -> list[str]:
-    """Compare the trails with each other and with what the policy remembers (AUD-14, 22, 31)."""
-    by_origin: dict[str, list[View]] = defaultdict(list)
-    for name, head in policy.heads if policy else ():
-        file = f"checkpoints/{printable(name)}"
-        view = View(f"{file} of the trust policy", head, True, remembered, file)
-        by_origin[head.origin].append(view)
-    for trail in trails:
-        if trail.head is not None and trail.contents is not None:
-            seen = trail.contents.sightings
-            view = View(
-                trail.name, trail.head, trail.is_signed, trail.out, CHECKPOINT, trail.tree, seen
-            )
-            by_origin[trail.head.origin].append(view)
-    unmeasured = [what for origin in by_origin for what in compare_views(by_origin[origin])]
-    copies = [[view for view in views if view.tree is not None] for views in by_origin.values()]
-    check_sequences(max(views, key=lambda view: view.head.size) for views in copies if views)
-    return unmeasured
-
-
-def _report(trail: _Trail) -> TrailReport:
-    head, found = trail.head, trail.contents
-    if head is None or found is None:
-        return TrailReport(trail.name)
-    return TrailReport(
-        trail.name,
-        printable(head.origin, 300),
-        head.size,
-        head.root.hex(),
-        trail.is_signed,
-        trail.tree.holds,
-        found.publish_count,
-        found.hold_count,
-        found.fetch_count,
-        found.held_packet_count,
-        found.fetched_packet_count,
-        found.present_count,
-        found.absent_count,
-        found.signature_count,
-    )
-
-
-def _without_policy(policy: Policy | None) -> list[str]:
-    if policy is not None:
-        return []
-    return [
-        "origin: without a trust policy nothing says whose trail this is",
-        "authors: without a trust policy there is no roster",
-    ]
-
-
-def _not_covered(trails: Sequence[_Trail], policy: Policy | None) -> list[str]:
-    """Return what this audit does not say, whatever it found."""
-    lines = ["completeness: a log proves what was logged, not that everything was"]
-    lines.append("time: days are the node's own; no witness or notary confirms them here")
-    absent = sum(trail.contents.absent_count for trail in trails if trail.contents)
-    if absent:
-        lines.append(
-            f"{absent} packets are absent (erased, or never kept): their entries hold, their "
-            "signatures and authors were not checked"
-        )
-    if policy is None:
-        return lines
-    if policy.roster is None:
-        lines.append("authors and network: the policy names logs only, no roster")
-    given = {trail.head.origin for trail in trails if trail.head is not None}
-    others = sum(key.name not in given for key in policy.logs)
-    if others:
-        lines.append(f"{others} of the {len(policy.logs)} logs of the policy were not given")
-    return lines

@@ -4,6 +4,7 @@ The ids are those of the steps of the audit: 1x the log itself, 2x what is in it
 saw of it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -109,12 +110,30 @@ CHECKS = {
         "logs given, and rise with the order of the log and with the days of the entries.",
         "ask the issuer for its own records of the case; two packets of one number are evidence",
     ),
+    "AUD-30": Check(
+        "witnesses saw the log in order and in time",
+        Severity.HIGH,
+        "Every cosignature of a witness of the policy verifies, none is from the future, and no "
+        "witness cosigned a larger size before a smaller one. Lines of unknown keys are ignored: "
+        "a quorum that only they would make is not reached, and then the audit is incomplete.",
+        "ask the witness what it cosigned; a line that does not verify was made by somebody else",
+    ),
     "AUD-31": Check(
         "the log shows everybody the same tree",
         Severity.CRITICAL,
         "Two notes with valid signatures of one log, of one size and with different roots: the log "
-        "showed different histories to different readers. The two notes convince a stranger.",
+        "showed different histories to different readers. The two notes convince a stranger; they "
+        "can also lie as a file below `evidence/` of any trail that is audited.",
         "keep both notes unchanged, show them to the other members, and retire this log",
+    ),
+    "AUD-40": Check(
+        "proofs of time are about this log and lead where they say",
+        Severity.HIGH,
+        "A proof in `notary/` is about the exact text of the checkpoint of its size, its steps "
+        "lead to a Merkle root of a block that the header archive holds, and the archive has work, "
+        "links and the block that the policy names. A promise, or a block that the archive does "
+        "not hold, is no finding: the audit is incomplete then.",
+        "remove the proof that is false, stamp again, and ask where the false one came from",
     ),
 }
 
@@ -135,6 +154,24 @@ class Findings:
             self.listed.append(
                 Finding(check, found.severity, self.trail, file, summary, found.remedy)
             )
+
+    def count(self, check: str, number: int) -> None:
+        """Record findings of ``check`` that are beyond the limit, without listing them."""
+        self.counts[check] = self.counts.get(check, 0) + number
+
+    def absorb(self, other: "Findings") -> None:
+        """Add what a part of the same trail found; ``trail`` of ``other`` does not matter."""
+        for found in other.listed:
+            self.add(found.id, found.file, found.summary)
+        for check, number in other.counts.items():
+            listed = sum(found.id == check for found in other.listed)
+            self.counts[check] = self.counts.get(check, 0) + number - listed
+
+    def without(self, checks: Collection[str]) -> "Findings":
+        """Return these findings less those of some checks."""
+        listed = [found for found in self.listed if found.id not in checks]
+        counts = {check: n for check, n in self.counts.items() if check not in checks}
+        return Findings(self.trail, listed, counts)
 
     def all(self) -> list[Finding]:
         """Return the findings in order of check and file, with one line for those not listed."""

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from qisguard.audit.findings import Findings, printable
@@ -26,8 +27,13 @@ from qisguard.trail.tiles import (
 )
 
 _TILE_FOLDER = re.compile(r"tile(/(entries|[0-9]{1,2})(/x[0-9]{3}){0,6}(/[0-9]{3}\.p)?)?", re.ASCII)
+NAME_COUNT_MAX = 1 << 20
+"""Names in one folder that are looked at; tiles lie by the thousand, packets in 256 folders."""
+UNREADABLE_MAX = 20
+"""Files named one by one that the operating system would not open; the rest is counted."""
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)
-_NAMES = ("checkpoint", "tile", "packets")
+_NAMES = ("checkpoint", "tile", "packets", "witness", "evidence", "notary")
 
 
 class Folder:
@@ -36,15 +42,14 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.unreadable: list[str] = []
+        self.refused_count = 0
 
     def read(self, path: str, limit: int) -> bytes | None:
         """Return a regular file of at most ``limit`` bytes, or None when there is none."""
         try:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(self.root / path, flags)
+            descriptor = os.open(self.root / path, READ_FLAGS)
         except OSError as error:
-            if error.errno not in _ABSENT:
-                self.refused(path, error)
+            self.not_opened(path, error)
             return None
         try:
             found = os.fstat(descriptor)
@@ -59,22 +64,41 @@ class Folder:
             os.close(descriptor)
         return data if len(data) <= limit else None
 
+    def not_opened(self, path: str, error: OSError) -> None:
+        """Note that a file could not be opened, unless there is none or it is of another kind."""
+        if error.errno not in _ABSENT:
+            self.refused(path, error)
+
     def has(self, path: str) -> bool:
         """Return whether anything has this path."""
         return os.path.lexists(self.root / path)
 
+    def is_folder(self, path: str) -> bool:
+        """Return whether there is a folder of this path, not a link to one."""
+        try:
+            return stat.S_ISDIR(os.lstat(self.root / path).st_mode)
+        except OSError as error:
+            self.not_opened(path, error)
+            return False
+
     def entries(self, path: str) -> list[os.DirEntry[str]]:
-        """Return what a folder holds, in order of name."""
+        """Return what a folder holds, in order of name; of too much, some."""
         try:
             with os.scandir(self.root / path) as found:
-                return sorted(found, key=lambda entry: entry.name)
+                entries = list(islice(found, NAME_COUNT_MAX + 1))
         except OSError as error:
             self.refused(path, error)
             return []
+        if len(entries) > NAME_COUNT_MAX:
+            more = OSError(errno.EFBIG, f"more than {NAME_COUNT_MAX} names in one folder")
+            self.refused(path, more)
+        return sorted(entries, key=lambda entry: entry.name)
 
     def refused(self, path: str, error: OSError) -> None:
         """Note that the operating system would not let us look."""
-        self.unreadable.append(f"{printable(path)}: {error.strerror}")
+        self.refused_count += 1
+        if len(self.unreadable) < UNREADABLE_MAX:
+            self.unreadable.append(f"{printable(path)}: {error.strerror}")
 
 
 def is_regular(folder: Folder, entry: os.DirEntry[str], path: str, out: Findings) -> int | None:
@@ -92,7 +116,7 @@ def is_regular(folder: Folder, entry: os.DirEntry[str], path: str, out: Findings
 
 
 def check_top(folder: Folder, out: Findings) -> None:
-    """Report what lies in the folder beside checkpoint, tiles and packets."""
+    """Report what lies at the top and is no part of a trail, or of another kind than its part."""
     for entry in folder.entries("."):
         if entry.name not in _NAMES:
             out.add("AUD-12", printable(entry.name), "does not belong in a trail")

@@ -2,44 +2,68 @@
 
 A folder, or one file where only logs are trusted:
 
-- ``logs``: keys of logs in the C2SP tlog-policy form, ``log <vkey>`` lines and ``quorum none``;
+- ``logs``: logs, witnesses and their quorum, in the C2SP tlog-policy form;
 - ``authority``: the network authority's Ed25519 key, base64url;
 - ``network``, ``roster``: files signed by that authority (all three or none);
+- ``revoked``: lines ``<author key> <day>``, base64url and a calendar day: keys that are not
+  believed about anything that nobody else saw before that day;
+- ``notary.toml``: known blocks and time-stamping authorities;
 - ``checkpoints/``: signed notes seen earlier, against which no log may have gone back.
 
 Everything in it is checked when it is loaded: a policy with a mistake is no policy.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from qisguard.audit.quorum import Quorum, parse_logs
 from qisguard.errors import DecodeError, QisguardError, ScenarioError
 from qisguard.identity.keys import KEY_SIZE, check_enrollable, from_text, to_text
 from qisguard.identity.network import Network, open_network
 from qisguard.identity.roster import Roster, open_roster
+from qisguard.notary.policy import NotaryPolicy, parse_notary_policy
 from qisguard.trail.checkpoint import (
     NOTE_SIZE_MAX,
     Checkpoint,
     LogKey,
     parse_checkpoint,
-    parse_vkey,
     verify_checkpoint,
 )
+from qisguard.trail.cosignature import WitnessKey
 
 FILE_SIZE_MAX = 4 << 20
+_REVOKED = re.compile(r"([A-Za-z0-9_-]{43}) (0|[1-9][0-9]{0,9})", re.ASCII)
 _SIGNED = ("authority", "network", "roster")
-_NAMES = ("logs", *_SIGNED, "checkpoints")
+_NAMES = ("logs", *_SIGNED, "revoked", "notary.toml", "checkpoints")
+
+
+NOBODY = Quorum()
+"""Nobody has to cosign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Trusted keys and files; ``heads`` are checkpoints seen earlier, by file name."""
+    """Trusted keys and files.
+
+    heads: checkpoints seen earlier, by file name.
+    revoked: by author key, the calendar day from which it is not believed.
+    notary: what counts as proof of time; None when nobody said.
+    """
 
     logs: tuple[LogKey, ...]
+    quorum: Quorum = NOBODY
     network: Network | None = None
     roster: Roster | None = None
     heads: tuple[tuple[str, Checkpoint], ...] = ()
+    revoked: Mapping[bytes, int] = field(default_factory=dict)
+    notary: NotaryPolicy | None = None
+
+    @property
+    def witnesses(self) -> tuple[WitnessKey, ...]:
+        """Return the keys of all known witnesses."""
+        return tuple(self.quorum.witnesses.values())
 
 
 def load_policy(path: Path) -> Policy:
@@ -49,14 +73,14 @@ def load_policy(path: Path) -> Policy:
         ScenarioError: it cannot be read, or something in it does not hold; names file and line.
     """
     if not path.is_dir():
-        return Policy(_read_logs(path))
+        return Policy(*_read_logs(path))
     names = sorted(entry.name for entry in path.iterdir())
     if unknown := [name for name in names if name not in _NAMES]:
         raise ScenarioError(
             f"trust policy {path}: {unknown[0]!r} is no part of a policy, which has "
             f"{', '.join(_NAMES)}"
         )
-    logs = _read_logs(path / "logs")
+    logs, quorum = _read_logs(path / "logs")
     signed = [name for name in _SIGNED if name in names]
     if signed and len(signed) < len(_SIGNED):
         raise ScenarioError(
@@ -66,7 +90,9 @@ def load_policy(path: Path) -> Policy:
     network = roster = None
     if signed:
         network, roster = _read_signed(path)
-    return Policy(logs, network, roster, tuple(_read_heads(path / "checkpoints", logs)))
+    heads = tuple(_read_heads(path / "checkpoints", logs))
+    revoked, notary = _read_revoked(path / "revoked"), _read_notary(path / "notary.toml")
+    return Policy(logs, quorum, network, roster, heads, revoked, notary)
 
 
 def write_policy(
@@ -77,11 +103,21 @@ def write_policy(
     network: bytes,
     roster: bytes,
     checkpoints: Mapping[str, bytes] | None = None,
+    witnesses: Sequence[WitnessKey] = (),
+    quorum: int = 0,
 ) -> None:
-    """Write a policy folder; ``network`` and ``roster`` are the signed files."""
+    """Write a policy folder; ``network`` and ``roster`` are the signed files.
+
+    ``quorum`` is how many of ``witnesses`` have to cosign.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"log {key.vkey}\n" for key in logs]
-    (folder / "logs").write_text("".join([*lines, "quorum none\n"]), "utf-8")
+    names = [f"w{number}" for number in range(len(witnesses))]
+    lines += [f"witness {n} {w.vkey}\n" for n, w in zip(names, witnesses, strict=True)]
+    if quorum:
+        lines.append(f"group witnesses {quorum} {' '.join(names)}\n")
+    lines.append(f"quorum {'witnesses' if quorum else 'none'}\n")
+    (folder / "logs").write_text("".join(lines), "utf-8")
     (folder / "authority").write_text(to_text(authority) + "\n", "ascii")
     (folder / "network").write_bytes(network)
     (folder / "roster").write_bytes(roster)
@@ -90,55 +126,7 @@ def write_policy(
         (folder / "checkpoints" / name).write_bytes(note)
 
 
-def parse_logs(data: bytes) -> tuple[LogKey, ...]:
-    """Return the logs of a tlog-policy file (C2SP tlog-policy).
-
-    Witnesses are refused, not skipped: a quorum that nobody counts would protect nobody.
-
-    Raises:
-        ScenarioError: what is wrong in which line.
-    """
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in line):
-            raise ScenarioError(f"line {number}: holds a control character")
-    try:
-        rows = data.decode().split("\n")
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"not UTF-8 at offset {error.start}") from None
-    if rows.pop():
-        raise ScenarioError(f"line {len(rows) + 1}: does not end in a newline")
-    logs: list[LogKey] = []
-    quorum = 0
-    for number, row in enumerate(rows, 1):
-        words = row.replace("\t", " ").split(" ")
-        words = [word for word in words if word]
-        if not words or words[0].startswith("#"):
-            continue
-        if words[0] == "log" and len(words) in (2, 3):
-            try:
-                key = parse_vkey(words[1])
-            except QisguardError as error:
-                raise ScenarioError(f"line {number}: {error}") from None
-            if any(key.public == other.public for other in logs):
-                raise ScenarioError(f"line {number}: this log key is listed twice")
-            logs.append(key)
-        elif words == ["quorum", "none"]:
-            quorum += 1
-        elif words[0] in ("witness", "group", "quorum"):
-            raise ScenarioError(
-                f"line {number}: {words[0]!r}: witnesses cannot be checked by this version; "
-                "use 'quorum none'"
-            )
-        else:
-            raise ScenarioError(f"line {number}: {row[:60]!r} is not 'log <vkey> [<url>]'")
-    if quorum != 1:
-        raise ScenarioError(f"{quorum} quorum lines, must be exactly one: 'quorum none'")
-    if not logs:
-        raise ScenarioError("names no log")
-    return tuple(logs)
-
-
-def _read_logs(path: Path) -> tuple[LogKey, ...]:
+def _read_logs(path: Path) -> tuple[tuple[LogKey, ...], Quorum]:
     data = _read(path, FILE_SIZE_MAX)
     try:
         return parse_logs(data)
@@ -162,6 +150,35 @@ def _read_signed(folder: Path) -> tuple[Network, Roster]:
         raise
     except QisguardError as error:
         raise ScenarioError(f"trust policy {folder / step}: {error}") from None
+
+
+def _read_revoked(path: Path) -> dict[bytes, int]:
+    """Return the day of every revoked author key; none without the file."""
+    revoked: dict[bytes, int] = {}
+    if not path.exists():
+        return revoked
+    text = _read(path, FILE_SIZE_MAX).decode("latin-1")
+    for number, row in enumerate(text.splitlines(), 1):
+        match = _REVOKED.fullmatch(row)
+        try:
+            if match is None:
+                raise DecodeError(f"{row[:60]!r} is not '<author key> <day>'")
+            author = from_text(match[1], KEY_SIZE)
+        except QisguardError as error:
+            raise ScenarioError(f"trust policy {path}: line {number}: {error}") from None
+        if author in revoked:
+            raise ScenarioError(f"trust policy {path}: line {number}: this key is listed twice")
+        revoked[author] = int(match[2])
+    return revoked
+
+
+def _read_notary(path: Path) -> NotaryPolicy | None:
+    if not path.exists():
+        return None
+    try:
+        return parse_notary_policy(_read(path, FILE_SIZE_MAX))
+    except ScenarioError as error:
+        raise ScenarioError(f"trust policy {path}: {error}") from None
 
 
 def _read_heads(folder: Path, logs: Sequence[LogKey]) -> list[tuple[str, Checkpoint]]:

@@ -54,7 +54,7 @@ class TrailError(QisguardError):
 
 
 class ServiceError(QisguardError):
-    """A running node that cannot be reached, or that refuses what a command asks of it."""
+    """A running node, or a service, that cannot be reached or refuses what a command asks of it."""
 
     code = "QE-800"
 

@@ -19,6 +19,7 @@ from qisguard.lab.stranger import Stranger
 from qisguard.lab.virtual import Links, VirtualEngine
 from qisguard.node.checks import memoised
 from qisguard.node.contact import Contact
+from qisguard.node.gossip import GossipParts
 from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from qisguard.node.publishing import Published
@@ -144,6 +145,7 @@ def make_node(
     defenses: Sequence[Defense] = (),
     clock: Clock = CLOCK,
     trail: Trail | None = None,
+    gossip: GossipParts | None = None,
     now: float = 0.0,
 ) -> Node:
     """Return node number ``index``, alone until it joins somebody."""
@@ -161,6 +163,7 @@ def make_node(
         behaviour=behaviour,
         defenses=defenses,
         checks=CHECKS,
+        gossip=gossip,
         now=now,
     )
 

@@ -16,9 +16,14 @@ POPULATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def poll(kind: str = "binary", attack: str = "constant_votes", polls: int = 8) -> bytes:
-    """Return a scenario of few polls with the usual defences."""
-    defenses = "\n".join(f'[[defenses]]\nname = "{name}"' for name in DEFENSES)
+def poll(
+    kind: str = "binary",
+    attack: str = "constant_votes",
+    polls: int = 8,
+    names: tuple[str, ...] = DEFENSES,
+) -> bytes:
+    """Return a scenario of few polls with the usual defences, or those that are named."""
+    defenses = "\n".join(f'[[defenses]]\nname = "{name}"' for name in names)
     return f"""
 name = "small-poll"
 title = "A small poll"

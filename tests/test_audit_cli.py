@@ -55,7 +55,7 @@ def test_a_finding_exits_1_with_id_file_and_remedy(trail: Path, policy: Path) ->
     assert result.exit_code == 1
     assert f"high AUD-12 {trail}/stray" in result.stdout
     assert "what to do: " in result.stdout
-    assert "next: qisguard audit --explain AUD-12" in result.stdout
+    assert "next: qisguard audit explain AUD-12" in result.stdout
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -89,7 +89,7 @@ def test_usage_errors_exit_2_on_stderr_with_a_code_and_the_next_command(
         [trail, "--trust", trail],
         [trail, trail],
         [trail, "--trust", policy],
-        ["--explain", "AUD-99"],
+        ["explain", "AUD-99"],
     ):
         result = _run(*arguments)
         assert result.exit_code == 2, arguments
@@ -101,7 +101,7 @@ def test_usage_errors_exit_2_on_stderr_with_a_code_and_the_next_command(
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_every_check_is_explained(check: str) -> None:
-    result = _run("--explain", check.lower())
+    result = _run("explain", check.lower())
     assert result.exit_code == 0
     assert CHECKS[check].title in result.stdout
 

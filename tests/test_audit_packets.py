@@ -12,7 +12,7 @@ from qisguard.exits import Exit
 from qisguard.identity.keys import PACKET_TAG
 from qisguard.identity.roster import Issuer, Roster
 from qisguard.outcomes.packet import OutcomePacket
-from qisguard.trail.entries import Entry, hold, publish
+from qisguard.trail.entries import Entry, Succeeds, hold, publish
 from qisguard.trail.log import packet_path
 from tests.trails import TODAY, Net, finding_ids, key, ordinary, paths_in, published, write_trail
 
@@ -189,3 +189,10 @@ def test_sequences_are_compared_over_all_logs(tmp_path: Path) -> None:
         ]
     ):
         assert finding_ids(_two_nodes(tmp_path / str(number), first, second, day)) == ids, number
+
+
+def test_only_the_first_entry_may_say_whom_the_log_succeeds(tmp_path: Path, policy: Policy) -> None:
+    succeeds = Succeeds(TODAY, B.origin, 3, "A" * 43), ()
+    other = hold(TODAY, [bytes(32)]), ()
+    assert finding_ids(_audit_items(tmp_path / "1", policy, [succeeds, other])) == set()
+    assert finding_ids(_audit_items(tmp_path / "2", policy, [other, succeeds])) == {"AUD-20"}

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from qisguard.audit.auditor import check_arguments
-from qisguard.audit.policy import load_policy, parse_logs
+from qisguard.audit.policy import load_policy
+from qisguard.audit.quorum import parse_logs
 from qisguard.errors import ScenarioError
 from qisguard.trail.checkpoint import LogKey, sign_checkpoint
 from tests.trails import Net, key, ordinary, write_trail
@@ -46,7 +47,9 @@ _LOG = b"log " + _VKEY + b"\n"
 
 def test_a_policy_file_may_hold_comments_tabs_and_addresses() -> None:
     data = b"# logs\n\n\t log\t" + _VKEY + b" https://log.example/ \n  # end\nquorum none\n"
-    assert parse_logs(data) == (LogKey(A.origin, A.log.public),)
+    logs, quorum = parse_logs(data)
+    assert logs == (LogKey(A.origin, A.log.public),)
+    assert quorum.is_met([])
 
 
 @pytest.mark.parametrize(
@@ -59,12 +62,12 @@ def test_a_policy_file_may_hold_comments_tabs_and_addresses() -> None:
         (_LOG + _LOG + b"quorum none\n", "line 2: this log key is listed twice"),
         (_LOG + b"quorum none", "line 2: does not end in a newline"),
         (_LOG.replace(b"\n", b"\r\n"), "line 1: holds a control character"),
-        (_LOG + b"witness w " + _VKEY + b"\n", "line 2: 'witness'"),
-        (_LOG + b"quorum all\n", "line 2: 'quorum'"),
-        (b"log\n", "line 1: 'log' is not"),
+        (_LOG + b"witness w " + _VKEY + b"\n", "line 2: verifier key"),
+        (_LOG + b"quorum all\n", "line 2: quorum 'all'"),
+        (b"log\n", "line 1: 'log' is none of"),
         (b"logs x\n", "line 1"),
         (b"\nlog " + _VKEY[:-1] + b"\n", "line 2: verifier key"),
-        (b"\xff\n", "not UTF-8 at offset 0"),
+        (b"\xff\n", "line 1"),
     ],
 )
 def test_a_policy_file_with_a_mistake_names_the_line(data: bytes, message: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from qisguard.cli import bench
 from qisguard.exits import Exit
-from qisguard.lab.bench import synthesis
+from qisguard.lab.bench import store, synthesis
 from qisguard.lab.bench.registry import BENCHES
 from qisguard.lab.bench.rows import Report, Row
 
@@ -123,3 +123,15 @@ def test_the_synthesis_bench_uses_every_defence_that_weighs_and_needs_nothing() 
     names = {defense.card.id for defense in synthesis.defenses()}
     assert {"one_vote", "age", "leave_one_out", *synthesis.BASELINES} <= names
     assert {defense.card.id for defense in synthesis.pipeline()} == names - {*synthesis.BASELINES}
+
+
+def test_the_store_bench_rewrites_rows_and_reads_every_provider_of_one_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (("ROWS", 500), ("UPSERTS", 200), ("PROVIDERS", 300)):
+        monkeypatch.setattr(store, name, value)
+    ended: list[str] = []
+    rows = store.measure(1, lambda name, done, total: ended.append(f"{name} {done}/{total}"))
+    assert ended == ["provider records 1/3", "packets 2/3", "one key 3/3"]
+    assert sum(row.bar is not None for row in rows) == 6
+    assert all(row.value > 0 for row in rows)

@@ -13,8 +13,13 @@ from qisguard.trail.entries import (
     Fetch,
     Hold,
     Publish,
+    Report,
+    Revocations,
+    Roster,
+    Succeeds,
     batch_root,
     decode_entry,
+    encode_checked,
     encode_entry,
     fetch,
     hold,
@@ -29,8 +34,13 @@ def test_entries_decode_to_what_was_encoded() -> None:
         publish(20_000, b"packet", seq=3, key=bytes(32)),
         hold(20_000, digests),
         fetch(20_000, bytes(32), digests),
+        Roster(20_000, 3, to_text(bytes(32))),
+        Revocations(20_000, 3, to_text(bytes(32))),
+        Report(20_000, to_text(bytes(32))),
+        Succeeds(20_000, "qisguard.invalid/a/b", 7, to_text(bytes(32))),
     ):
         assert decode_entry(encode_entry(entry)) == entry
+        assert encode_checked(entry) == encode_entry(entry)
 
 
 def test_a_batch_root_does_not_depend_on_order_or_repeats() -> None:
@@ -55,6 +65,8 @@ _GOOD = encode_entry(hold(20_000, [bytes(32)]))
         _GOOD.replace(b'"count":1', b'"count":1.0'),
         _GOOD.replace(b'"count":1', b'"count":"1"'),
         _GOOD.replace(b'"hold"', b'"roster"'),
+        _GOOD.replace(b'"hold"', b'"held"'),
+        encode_entry(Succeeds(1, "a b", 7, to_text(bytes(32)))),
         _GOOD.replace(b'"hold"', b'"h\\u006fld"'),
         _GOOD.replace(b'bOk"', b'bOl"'),
         _GOOD.replace(b'bOk"', b'bO"'),
@@ -76,10 +88,32 @@ def test_an_entry_with_another_spelling_is_refused(data: bytes) -> None:
         Hold(1, to_text(bytes(32)), 0),
         Publish(1, to_text(bytes(32)), seq=-1),
         Fetch(1, to_text(bytes(32)), to_text(bytes(32)), 1 << 53),
+        Roster(1, -1, to_text(bytes(32))),
+        Revocations(1, 1 << 53, to_text(bytes(32))),
+        Succeeds(1, "qisguard.invalid/a/b", -1, to_text(bytes(32))),
     ],
 )
 def test_an_entry_out_of_its_bounds_is_refused(entry: Entry) -> None:
     with pytest.raises(RecordError):
+        decode_entry(encode_entry(entry))
+    with pytest.raises(RecordError):
+        encode_checked(entry)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Report(1, "short"),
+        Report(1, to_text(bytes(32))[:-1] + "B"),
+        Report("1", to_text(bytes(32))),  # type: ignore[arg-type] # what types do not stop
+        Succeeds(1, "a b", 7, to_text(bytes(32))),
+        Succeeds(1, "a" * 500, 7, to_text(bytes(32))),
+    ],
+)
+def test_what_would_not_decode_is_not_encoded(entry: Entry) -> None:
+    with pytest.raises(DecodeError):
+        encode_checked(entry)
+    with pytest.raises(DecodeError):
         decode_entry(encode_entry(entry))
 
 

@@ -16,7 +16,7 @@ FILE_USERS = {"trail/files.py": {"os", "pathlib"}, "store/sqlite_file.py": {"sql
 
 SOURCES = [
     path
-    for folder in ("identity", "session", "store", "node", "outcomes", "trail")
+    for folder in ("identity", "session", "store", "node", "outcomes", "trail", "notary")
     for path in sorted((PACKAGE / folder).rglob("*.py"))
 ]
 

@@ -269,12 +269,8 @@ def test_defences_hold_off_strangers_and_say_what_they_cost() -> None:
 
 
 def test_a_detector_is_counted_beside_one_that_does_nothing() -> None:
-    data = poll(polls=40)
-    point: dict[str, Any] = {
-        "attack__standing": "hospitals",
-        "attack__issuers": 4,
-        "attack__share": 0.3,
-    }
+    data = poll(polls=40, names=("one_vote", "age", "leave_one_out"))  # all votes are pooled
+    point: dict[str, Any] = {"attack__standing": "enrolled", "attack__issuers": 1}
     found = play(data, "defended", **point).ratios
     assert found["answers_flagged"][0] > found["flagged_by_chance"][0]
     hits, flags = found["flags_right"]

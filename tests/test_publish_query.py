@@ -118,6 +118,16 @@ def test_an_answer_counts_every_case_and_tells_how_fragile_it_is(town: Town) -> 
     assert turned.difference == pytest.approx(-(answer.difference or 0))
 
 
+def test_a_reader_says_how_much_poison_an_answer_must_survive(town: Town) -> None:
+    careful, trusting = (
+        ask(town.configs[0], TEMPLATE, ["grade=II"], (), None, feared).answer
+        for feared in (0.9, 0.0)
+    )
+    assert careful.state is State.FRAGILE
+    assert any("under 90%" in reason for reason in careful.reasons)
+    assert not any("of poison" in reason for reason in trusting.reasons)
+
+
 def test_of_too_few_cases_nothing_is_told_not_even_how_many(town: Town) -> None:
     reply = _ask(
         town, "grade=II", "oestrogen-receptor=3", "menopause=Pre", "progesterone-receptor=3"

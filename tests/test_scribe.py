@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,15 @@ import pytest
 from qisguard.config import NodeConfig
 from qisguard.errors import TrailError
 from qisguard.node.node import Node
+from qisguard.node.scribe import HOLDS_MAX, Scribe
 from qisguard.trail.checkpoint import origin_of
+from qisguard.trail.entries import Hold, decode_entry
+from qisguard.trail.erasure import erase_packets
 from qisguard.trail.files import WRITERS, Files, FolderFiles, MemoryFiles
-from qisguard.trail.log import Trail
-from tests.builders import NETWORK, make_identity, make_node, make_packet
+from qisguard.trail.log import Trail, packet_path
+from qisguard.trail.proofs import TreeReader
+from qisguard.trail.tiles import ENTRIES, Tile, decode_bundle
+from tests.builders import DAY, NETWORK, make_identity, make_node, make_packet
 
 CONFIG = NodeConfig(checkpoint_interval=60.0, checkpoint_entries_max=8)
 
@@ -153,6 +159,106 @@ def test_a_trail_whose_packet_could_not_be_written_recovers_from_its_log(
     trail.close()
     again = Trail.open(public, state, trail.origin, make_identity(0).log)
     assert again.head.size == again.size == size
+
+
+def _scribe(files: Files) -> tuple[Scribe, Trail]:
+    identity = make_identity(0)
+    trail = Trail.create(files, MemoryFiles(), origin_of(NETWORK.id, identity.id), identity.log)
+    return Scribe(trail, CONFIG, 0.0), trail
+
+
+def _flood(scribe: Scribe, payers: list[str], count: int, seconds: float, day: int) -> None:
+    """Let each payer have ``count`` packets taken, one by one, spread over so many seconds."""
+    for number in range(count):
+        now = seconds * number / count
+        for payer in payers:
+            digest = sha256(f"{payer} {day} {number}".encode()).digest()
+            scribe.held([(payer, digest)], day)
+            scribe.flush()
+        if scribe.next_timer(now) <= now:
+            scribe.sign(now)
+    scribe.sign(seconds)
+
+
+def test_a_peer_that_floods_adds_bounded_entries_a_day_and_nothing_is_left_out() -> None:
+    """4,000 packets in an hour: 1,000 entries of its own, then one a minute."""
+    files = MemoryFiles()
+    scribe, trail = _scribe(files)
+    _flood(scribe, ["flooder"], 4_000, 3_600.0, DAY)
+    assert HOLDS_MAX < trail.size <= HOLDS_MAX + 61
+    found = [decode_entry(entry) for entry in _entries(files, trail.size)]
+    assert sum(entry.count for entry in found if isinstance(entry, Hold)) == 4_000
+    size = trail.size
+    scribe.held([("honest", b"h" * 32)], DAY)
+    scribe.flush()
+    assert trail.size == size + 1, "who is within the quota is noted at once"
+    scribe.held([("flooder", b"f" * 32)], DAY + 1)
+    scribe.flush()
+    assert trail.size == size + 2, "the next day begins anew"
+
+
+def test_all_floods_together_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qisguard.node.scribe.HOLDS_TOTAL_MAX", 500)
+    scribe, trail = _scribe(MemoryFiles())
+    _flood(scribe, [f"net {n}" for n in range(40)], 50, 600.0, DAY)
+    assert 500 <= trail.size <= 500 + 11
+
+
+def test_what_is_over_the_quota_is_noted_before_it_is_signed() -> None:
+    files = MemoryFiles()
+    scribe, trail = _scribe(files)
+    for number in range(HOLDS_MAX + 50):
+        scribe.held([("one", number.to_bytes(32, "big"))], DAY)
+    assert trail.size == HOLDS_MAX
+    scribe.sign(60.0)
+    last = decode_entry(_entries(files, trail.size)[-1])
+    assert isinstance(last, Hold)
+    assert last.count == 50
+    scribe.sign(120.0)
+    assert trail.size == HOLDS_MAX + 1
+
+
+def _entries(files: MemoryFiles, size: int) -> list[bytes]:
+    found: list[bytes] = []
+    for number in range(0, size, 256):
+        width = min(256, size - number)
+        path = Tile(ENTRIES, number // 256, width).path
+        found += decode_bundle(files.read(path) or b"", width)
+    return found
+
+
+def test_erased_packets_are_gone_for_good_and_the_trail_is_whole(tmp_path: Path) -> None:
+    public, state = FolderFiles(tmp_path / "public"), FolderFiles(tmp_path / "state")
+    node, trail = _node(public, state)
+    _publish(node, 0, 5, 1.0)
+    packet, other = make_packet(0, 2), make_packet(0, 3)
+    assert packet.data in (state.read("wal") or b"")
+    assert erase_packets(trail, public, [packet.digest, packet.digest, bytes(32)]) == 1
+    assert public.read(packet_path(packet.digest)) is None
+    assert public.read(packet_path(other.digest)) == other.data
+    everything = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(packet.data in path.read_bytes() for path in everything)
+    head = trail.head
+    trail.close()
+    again = Trail.open(public, state, trail.origin, make_identity(0).log)
+    assert again.head == head
+    assert public.read(packet_path(packet.digest)) is None
+    proof = TreeReader(public.read, head).consistency(2)
+    assert proof
+    assert erase_packets(again, public, [packet.digest]) == 0
+
+
+def test_a_trail_that_cannot_be_signed_erases_nothing() -> None:
+    public = FullDisk()
+    node, trail = _node(public)
+    _publish(node, 0, 2, 1.0)
+    trail.checkpoint()
+    _publish(node, 2, 2, 2.0)
+    public.full = True
+    digest = make_packet(0, 0).digest
+    with pytest.raises(TrailError, match="No space"):
+        erase_packets(trail, public, [digest])
+    assert public.read(packet_path(digest)) is not None
 
 
 def _raise(_: int) -> None:

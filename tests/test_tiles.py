@@ -3,11 +3,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qisguard.errors import DecodeError
-from qisguard.trail.merkle import leaf_hash, root
+from qisguard.trail.merkle import CompactRange, leaf_hash, root
 from qisguard.trail.tiles import (
     ENTRIES,
     Tile,
     Tower,
+    changed_files,
     decode_bundle,
     decode_tile,
     encode_bundle,
@@ -142,3 +143,34 @@ def test_a_tower_of_three_levels_keeps_its_root() -> None:
         "tile/2/000.p/1",
     ]
     assert tower.root() == root([leaf] * (65_536 + 257))
+
+
+@given(parts=st.lists(st.one_of(st.integers(0, 5), st.integers(250, 530)), max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_growth_in_rows_is_growth_one_by_one(parts: list[int]) -> None:
+    simple, quick, made = Tower(), Tower(), CompactRange()
+    for part in parts:
+        leaves = [leaf_hash(b"%d" % (simple.size + n)) for n in range(part)]
+        wanted = [full for leaf in leaves for full in simple.append(leaf)]
+        assert quick.extend(leaves) == wanted
+        made.extend(leaves)
+        assert (quick.size, quick.levels) == (simple.size, simple.levels)
+        assert made.root() == quick.root() == simple.root()
+        assert made.peaks == quick.range().peaks
+
+
+def test_a_compact_range_that_grows_in_chunks_carries_through_every_level() -> None:
+    one_by_one, chunks = CompactRange(), CompactRange()
+    leaves = [leaf_hash(b"%d" % n) for n in range(9 * 256 + 3)]
+    for leaf in leaves:
+        one_by_one.append(leaf)
+    for start, stop in ((0, 1), (1, 256), (256, 1030), (1030, len(leaves))):
+        chunks.extend(leaves[start:stop])
+    assert (chunks.size, chunks.peaks) == (one_by_one.size, one_by_one.peaks)
+    assert chunks.root() == root(leaves)
+
+
+@given(old=st.integers(0, 70_000), new=st.integers(0, 1_000))
+@settings(max_examples=60, deadline=None)
+def test_changed_files_are_those_that_the_smaller_tree_has_not(old: int, new: int) -> None:
+    assert set(changed_files(old, old + new)) == set(files_of(old + new)) - set(files_of(old))

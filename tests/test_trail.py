@@ -1,5 +1,7 @@
 """The trail under crashes: acknowledged entries stay, and no older state is signed again."""
 
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +13,15 @@ from hypothesis import strategies as st
 from qisguard.errors import RecordError, TrailError
 from qisguard.identity.keys import KeyPair
 from qisguard.trail import wal
-from qisguard.trail.checkpoint import Checkpoint, LogKey, parse_checkpoint, verify_checkpoint
+from qisguard.trail.checkpoint import (
+    LINE_COUNT_MAX,
+    Checkpoint,
+    Line,
+    LogKey,
+    parse_checkpoint,
+    sign_checkpoint,
+    verify_checkpoint,
+)
 from qisguard.trail.entries import (
     Entry,
     encode_entry,
@@ -80,6 +90,20 @@ class Crashing:
             if self.clock.ended():
                 raise CrashError
             self.inner.remove([path])
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Make durable."""
+        if self.clock.ended():
+            raise CrashError
+        self.inner.sync(paths)
+
+    def check_lock(self) -> None:
+        """Check the lock."""
+        self.inner.check_lock()
+
+    def place(self) -> bytes:
+        """Say where this is."""
+        return self.inner.place()
 
     def lock(self) -> None:
         """Lock."""
@@ -449,6 +473,47 @@ def test_only_the_packet_that_an_entry_names_is_kept() -> None:
     assert trail.size == 0
 
 
+def test_the_write_ahead_log_is_forgotten_only_once_the_checkpoint_is_durable() -> None:
+    """The crash came when the checkpoint could be seen already, and the disk may lack it."""
+    trail, public, state = _trail(3)
+    _fill(trail, 3, 5)
+    trail.flush()
+    log = state.read("wal") or b""
+    trail.checkpoint()
+    trail.close()
+    state.write({"wal": log})
+    order: list[str] = []
+
+    class Watched(MemoryFiles):
+        def sync(self, paths: Iterable[str]) -> None:
+            order.extend(paths)
+
+        def write(self, files: Mapping[str, bytes]) -> None:
+            order.extend(f"write {path}" for path in files)
+
+    seen, private = Watched(), Watched()
+    seen._files, private._files = public._files, state._files
+    Trail.open(seen, private, ORIGIN, KEY)
+    assert order == ["signed", "place", "wal", "checkpoint", "write wal"]
+
+
+def test_cosignatures_are_added_to_the_checkpoint_that_they_are_for() -> None:
+    trail, public, state = _trail(3)
+    line = Line("witness", b"\x01" * 4, b"\x04" + bytes(71))
+    with_line = trail.cosign(3, [line])
+    assert with_line.lines == (*sign_checkpoint(ORIGIN, 3, with_line.root, KEY).lines, line)
+    assert parse_checkpoint(public.read("checkpoint") or b"") == with_line == trail.head
+    newer = Line("witness", line.id, b"\x05" + bytes(71))
+    assert trail.cosign(3, [newer]).lines[1:] == (newer,)
+    assert trail.cosign(2, [line]).lines[1:] == (newer,)
+    own = trail.head.lines[0]
+    assert trail.cosign(3, [Line(own.name, own.id, bytes(64))]).lines[0] == own
+    many = [Line(f"w{n}", bytes(4), bytes(72)) for n in range(80)]
+    assert len(trail.cosign(3, many).lines) == LINE_COUNT_MAX
+    trail.close()
+    assert Trail.open(public, state, ORIGIN, KEY).head.lines[1] == newer
+
+
 # --- on disk -------------------------------------------------------------------------------------
 def test_a_folder_holds_the_same_files_as_memory(tmp_path: Path) -> None:
     public, state = FolderFiles(tmp_path / "trail"), FolderFiles(tmp_path / "state")
@@ -486,6 +551,71 @@ def test_one_folder_has_one_writer(tmp_path: Path) -> None:
         Trail.open(public, state, ORIGIN, KEY)
     trail.close()
     Trail.open(public, other, ORIGIN, KEY).close()
+
+
+def test_a_copied_state_is_refused_until_others_were_asked(tmp_path: Path) -> None:
+    public, state = FolderFiles(tmp_path / "trail"), FolderFiles(tmp_path / "state")
+    trail = Trail.create(public, state, ORIGIN, KEY)
+    _fill(trail, 0, 2)
+    trail.checkpoint()
+    trail.close()
+    shutil.copytree(tmp_path / "state", tmp_path / "copy")
+    with pytest.raises(TrailError, match="copied or restored from a backup"):
+        Trail.open(public, FolderFiles(tmp_path / "copy"), ORIGIN, KEY)
+    (tmp_path / "state").rename(tmp_path / "moved")
+    moved = FolderFiles(tmp_path / "moved")
+    Trail.open(public, moved, ORIGIN, KEY).close()
+    moved.remove(["place"])  # a state from before places were noted
+    Trail.open(public, moved, ORIGIN, KEY).close()
+    assert (moved.read("place") or b"").startswith(b"lock file ")
+
+
+def test_a_writer_whose_lock_was_taken_away_signs_nothing_more(tmp_path: Path) -> None:
+    public, state = FolderFiles(tmp_path / "trail"), FolderFiles(tmp_path / "state")
+    trail = Trail.create(public, state, ORIGIN, KEY)
+    (tmp_path / "state" / "lock").unlink()
+    other = Trail.create(FolderFiles(tmp_path / "b"), FolderFiles(tmp_path / "c"), ORIGIN, KEY)
+    other.close()
+    _fill(trail, 0, 1)
+    with pytest.raises(TrailError, match="was taken away or changed"):
+        trail.checkpoint()
+    assert parse_checkpoint(public.read("checkpoint") or b"").size == 0
+    trail.close()
+    with pytest.raises(TrailError, match="is not locked"):
+        state.check_lock()
+
+
+def test_a_fork_of_the_writer_does_not_hold_its_lock(tmp_path: Path) -> None:
+    state = FolderFiles(tmp_path)
+    state.lock()
+    state.check_lock()
+    child = os.fork()
+    if child == 0:
+        try:
+            state.check_lock()
+        except TrailError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_synchronising_takes_what_is_there(tmp_path: Path) -> None:
+    files = FolderFiles(tmp_path / "a")
+    files.write({"b/c": b"1"})
+    files.sync(["b/c", "b/missing", "no/folder"])
+    assert files.read("b/c") == b"1"
+
+
+def test_appending_goes_on_in_the_file_that_replaced_the_first(tmp_path: Path) -> None:
+    files = FolderFiles(tmp_path)
+    files.append("wal", b"1")
+    files.append("wal", b"2")
+    files.write({"wal": b"new"})
+    files.append("wal", b"3")
+    assert files.read("wal") == b"new3"
+    files.remove(["wal"])
+    files.append("wal", b"4")
+    assert files.read("wal") == b"4"
 
 
 @pytest.mark.parametrize("path", ["", "/etc/x", "../x", "a/../x", "a//b", "./a", "a\\b", "a\0b"])

@@ -23,6 +23,8 @@ from qisguard.cli.publish import publish
 from qisguard.cli.query import query
 from qisguard.cli.scope import app as scope_app
 from qisguard.cli.template import app as template_app
+from qisguard.cli.trail import app as trail_app
+from qisguard.cli.witnessing import cosign, witness
 from qisguard.errors import QisguardError
 from qisguard.exits import Exit
 
@@ -45,6 +47,9 @@ app.add_typer(identity, name="id")
 app.command("publish")(publish)
 app.command("query")(query)
 app.add_typer(template_app, name="template")
+trail_app.command("witness")(witness)
+trail_app.command("cosign")(cosign)
+app.add_typer(trail_app, name="trail")
 app.add_typer(node_app, name="node")
 app.add_typer(net_app, name="net")
 app.add_typer(scope_app, name="scope")

@@ -26,6 +26,16 @@ Arms = Annotated[str, typer.Option(metavar="A,B", help="Two treatments; the temp
 Horizon = Annotated[
     int | None, typer.Option(metavar="DAYS", help="When survival is compared; the template's.")
 ]
+Feared = Annotated[
+    float | None,
+    typer.Option(
+        "--reckon-with",
+        metavar="SHARE",
+        min=0.0,
+        max=1.0,
+        help="Share of poison that an 'ok' must survive; 0.2 unless given.",
+    ),
+]
 Explain = Annotated[bool, typer.Option("--explain", help="Show each step to the answer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -37,6 +47,7 @@ def query(
     net: Net = None,
     arms: Arms = "",
     horizon: Horizon = None,
+    reckon_with: Feared = None,
     explain: Explain = False,
     as_json: AsJson = False,
 ) -> None:
@@ -53,7 +64,9 @@ def query(
     try:
         config = config_of(node, net, os.environ)
         chosen = [arm.strip() for arm in arms.split(",")] if arms else []
-        reply = ask(config, open_lineage(template, Path()), pairs or (), chosen, horizon)
+        reply = ask(
+            config, open_lineage(template, Path()), pairs or (), chosen, horizon, reckon_with
+        )
     except ServiceError as error:
         typer.echo(f"{error.code} {error}\ntry: qisguard node status CONFIG", err=True)
         raise typer.Exit(Exit.NOT_MEASURED) from None

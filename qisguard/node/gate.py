@@ -1,10 +1,14 @@
 """Who pays for what a peer asks: requests, room in the store, costly puzzle checks."""
 
+from functools import partial
+
 from qisguard.config import NodeConfig
 from qisguard.identity.address import Address, network_of
 from qisguard.identity.descriptor import Descriptor
 from qisguard.identity.ids import NodeId
+from qisguard.identity.network import Network
 from qisguard.identity.roster import NONE, Roster
+from qisguard.node.checks import Checks
 from qisguard.session.budget import Budgets
 from qisguard.session.table import by_network
 
@@ -42,6 +46,10 @@ class Gate:
             return f"net:{network_of(address[0]):x}"
         issuer = self._roster.by_node.get(peer)
         return issuer.name if issuer else NONE
+
+    def open(self, data: bytes, network: Network, checks: Checks, now: float) -> Descriptor:
+        """Return a descriptor, whatever its last day; raise as ``open_descriptor``."""
+        return checks.descriptor(data, network, partial(self.may_check_puzzle, now=now))
 
     def may_check_puzzle(self, identifier: NodeId, now: float) -> bool:
         """Return whether one more Argon2id solution of an id is looked at."""

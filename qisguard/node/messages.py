@@ -20,6 +20,9 @@ FETCH_MAX = 28
 PROVIDERS_MAX = 7
 KEYS_MAX = 32
 RECORD_SIZE_MAX = 160
+HEADS_MAX = 7
+PROOF_HASHES_MAX = 32
+"""Hashes of a consistency proof: enough for logs of 2^31 entries, and no more fit a datagram."""
 SUMS_MAX = 64
 STEP_MAX = 31
 """Days that one row of sums may add up: more would cost who answers too much."""
@@ -33,6 +36,11 @@ Packet = Annotated[bytes, Meta(max_length=512)]
 Day = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Reason = Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")]
 """Printable ASCII: a peer's words end up in reports and on terminals."""
+Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Hashes = Annotated[bytes, Meta(max_length=32 * PROOF_HASHES_MAX)]
+WireHead: TypeAlias = tuple[Id, Size, Digest, Signature]
+"""Whose log, its size, its root, the log's signature."""
 WireContact: TypeAlias = tuple[Id, Host, Port]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 """An issuer's name or an arm."""
@@ -105,6 +113,40 @@ class ListKeys(_Message, frozen=True, tag=8):
     after: Annotated[bytes, Meta(max_length=32)]
 
 
+class AddCheckpoint(_Message, frozen=True, tag=9):
+    """Cosign this head of my log; ``proof`` leads to it from size ``old``."""
+
+    old: Size
+    proof: Hashes
+    size: Size
+    root: Digest
+    signature: Signature
+
+
+class ListHeads(_Message, frozen=True, tag=10):
+    """Which head has your log, and which have those whose node ids follow ``after``?"""
+
+    after: Annotated[bytes, Meta(max_length=32)]
+
+
+class ProveGrowth(_Message, frozen=True, tag=11):
+    """Prove that your log of size ``new`` continues that of size ``old``."""
+
+    old: Size
+    new: Size
+
+
+class Accuse(_Message, frozen=True, tag=12):
+    """The log of this descriptor's node signed two roots of one size."""
+
+    size: Size
+    root: Digest
+    signature: Signature
+    other_root: Digest
+    other_signature: Signature
+    descriptor: Annotated[bytes, Meta(max_length=512)]
+
+
 class ListSums(_Message, frozen=True, tag=13):
     """What have you archived of this place from day ``first`` on, ``step`` days to a row?
 
@@ -165,6 +207,28 @@ class Keys(_Message, frozen=True, tag=23):
     more: bool
 
 
+class Cosigned(_Message, frozen=True, tag=24):
+    """Status as over HTTP, the size cosigned last, and time and signature where it is 200."""
+
+    status: Annotated[int, Meta(ge=0, lt=1_000)]
+    size: Size
+    cosignature: Annotated[bytes, Meta(max_length=72)]
+
+
+class Heads(_Message, frozen=True, tag=25):
+    """The head of the log of who answers, if it keeps one, and a page of others, ascending."""
+
+    own: Annotated[list[WireHead], Meta(max_length=1)]
+    heads: Annotated[list[WireHead], Meta(max_length=HEADS_MAX)]
+    more: bool
+
+
+class Growth(_Message, frozen=True, tag=26):
+    """A consistency proof: hashes one after the other."""
+
+    proof: Hashes
+
+
 class Sums(_Message, frozen=True, tag=27):
     """One page of archived sums, ascending by day, issuer and arm."""
 
@@ -188,9 +252,28 @@ Request: TypeAlias = (
     | FindValue
     | Announce
     | ListKeys
+    | AddCheckpoint
+    | ListHeads
+    | ProveGrowth
+    | Accuse
     | ListSums
 )
-Reply: TypeAlias = Pong | Nodes | Stored | Listing | Packets | Refused | Providers | Keys | Sums
+Reply: TypeAlias = (
+    Pong
+    | Nodes
+    | Stored
+    | Listing
+    | Packets
+    | Refused
+    | Providers
+    | Keys
+    | Cosigned
+    | Heads
+    | Growth
+    | Sums
+)
+AboutLogs: TypeAlias = AddCheckpoint | ListHeads | ProveGrowth | Accuse
+"""What nodes that gossip ask about logs."""
 Message: TypeAlias = Request | Reply
 
 BUSY = "busy"

@@ -22,8 +22,9 @@ from qisguard.node import archiving, messages, operations, publishing, reading
 from qisguard.node.checks import Checks
 from qisguard.node.contact import Contact
 from qisguard.node.gate import Gate
+from qisguard.node.gossip import Gossip, GossipParts
 from qisguard.node.maintenance import Maintenance
-from qisguard.node.messages import Reply, Request
+from qisguard.node.messages import AboutLogs, Reply, Request
 from qisguard.node.outlook import Outlook
 from qisguard.node.probing import Probing
 from qisguard.node.requests import Requests
@@ -64,6 +65,7 @@ class Node:
         defenses: Sequence[Defense] = (),
         behaviour: Behaviour | None = None,
         checks: Checks = Checks(),  # noqa: B008 frozen, so one default serves all
+        gossip: GossipParts | None = None,
         annals: "Annals | None" = None,
         now: float = 0.0,
     ) -> None:
@@ -119,6 +121,10 @@ class Node:
             self.me.id, config, self.table, self.survey, store, roster, draw, now, self.bootstraps
         )
         self._probing = Probing(self.table, config.probe_interval, now)
+        self.gossip: Gossip | None = None
+        if gossip:
+            seen = self._open_undated, self.table, clock, draw, self.counts
+            self.gossip = Gossip(gossip, identity, network, *seen, now)
         self._next_expiry = now + EXPIRY_PERIOD
         self._next_act: float | None = now if behaviour else None
 
@@ -221,6 +227,7 @@ class Node:
             "sessions": len(self.sessions),
             "requests": len(self._requests),
             "operations": len(self._work),
+            **({"gossip": self.gossip.status(now)} if self.gossip else {}),
             "store": self._store.counts() if not self.storage_fault else {},
             "descriptor_expires": self.descriptor.expires,
             "day": self.clock.day(now),
@@ -255,6 +262,8 @@ class Node:
             ended = partial(self._probing.ended, peer)
             ping = operations.ping(peer)
             self._work.start_unasked(ping, now, lambda alive, _: ended(alive is True))
+        if self.gossip and (task := self.gossip.step(self._around(now), now)):
+            self._work.start_unasked(task, now)
         if not self.storage_fault:
             try:
                 if self._scribe.next_timer(now) <= now:
@@ -266,6 +275,8 @@ class Node:
     def next_timer(self) -> float | None:
         """Return the earliest time at which something is due."""
         first = min(self._next_renewal, self._probing.next_timer())
+        if self.gossip:
+            first = min(first, self.gossip.next_timer())
         if self._server.fault is None:
             checkpoint = self._scribe.next_timer(self._now)
             first = min(first, checkpoint, self._next_expiry, self._maintenance.next_timer())
@@ -351,6 +362,8 @@ class Node:
             for doubtful in self.table.questions(now):
                 self._work.start_unasked(operations.ping(doubtful), now)
         self._maintenance.met(contact, session.descriptor.seq, now)
+        if self.gossip:
+            self.gossip.met(session.descriptor)
         for neighbour in self.table.take_new_siblings():
             self._maintenance.greet(neighbour, now)
         self._requests.session_opened(session, now)
@@ -377,7 +390,11 @@ class Node:
             return
         self.counts[f"requests: {type(request).__name__}"] += 1
         payer = self._gate.payer(session.peer, session.address)
-        reply: Reply | None = self._server.answer(request, session.peer, payer, now)
+        reply: Reply | None
+        if self.gossip and isinstance(request, AboutLogs):
+            reply = self.gossip.answer(request, session.descriptor, now)
+        else:
+            reply = self._server.answer(request, session.peer, payer, now)
         if self.behaviour and reply is not None:
             reply = self.behaviour.answer(self, session.peer, request, reply, now)
         if reply is not None:
@@ -387,9 +404,11 @@ class Node:
         payer = self._gate.payer(self.me.id, self.me.address)
         return self._server.answer(request, self.me.id, payer, now)
 
+    def _open_undated(self, data: bytes) -> Descriptor:
+        return self._gate.open(data, self.network, self._checks, self._now)
+
     def _open_descriptor(self, data: bytes) -> Descriptor:
-        may_pay = partial(self._gate.may_check_puzzle, now=self._now)
-        descriptor = self._checks.descriptor(data, self.network, may_pay)
+        descriptor = self._open_undated(data)
         try:
             descriptor.check_day(self.clock.day(self._now))
         except IdentityError:

@@ -33,7 +33,7 @@ NOT_A_REPLICA = "not a replica of this place"
 
 
 class Server:
-    """Answers requests from what the node holds; collects the digests of what it took.
+    """Answers requests from what the node holds; collects what it took: who pays, and digests.
 
     ``fault`` says why nothing can be made durable any more: from then on writes are refused.
     """
@@ -64,7 +64,7 @@ class Server:
         self._day = day
         self._counts = counts
         self._of_roster = lru_cache(1_024)(self._is_on_roster_for)
-        self.taken: list[bytes] = []
+        self.taken: list[tuple[str, bytes]] = []
         self.fault: str | None = None
 
     def answer(self, request: Request, sender: NodeId, group: str, now: float) -> Reply:
@@ -134,6 +134,8 @@ class Server:
                 return self._take(request, sender, group, now)
             case messages.Announce():
                 return self._enter(request, sender, group, now)
+            case _:
+                return messages.Refused(number, "no gossip here")
 
     def _find(self, number: int, target: NodeId, sender: NodeId) -> messages.Nodes:
         nearest = self._table.answering(target, self._config.k + 1)
@@ -185,7 +187,7 @@ class Server:
         if refusal and not (refusal.reason == OLDER_RECORD.reason and request.packets):
             return messages.Refused(number, refusal.reason)
         # an older record: its provider handed over while it published; packets stand by themselves
-        reasons = [self._take_packet(data, record.place, now) for data in request.packets]
+        reasons = [self._take_packet(data, record.place, group, now) for data in request.packets]
         for reason in reasons:
             self._counts[f"packet refused: {reason}" if reason else "packets taken"] += 1
         return messages.Stored(number, reasons)
@@ -203,7 +205,7 @@ class Server:
             return messages.Refused(number, refusal.reason)
         return messages.Stored(number, [""])
 
-    def _take_packet(self, data: bytes, place: NodeId, now: float) -> str:
+    def _take_packet(self, data: bytes, place: NodeId, group: str, now: float) -> str:
         """Store one packet; return why not, or an empty string."""
         try:
             packet = self._checks.packet(data)
@@ -233,7 +235,7 @@ class Server:
                 self._annals.convict(packet, today)
             return refusal.reason
         if self._store.get(place, packet.digest):  # not so for a second signature of one body
-            self.taken.append(packet.digest)
+            self.taken.append((group, packet.digest))
             if self._annals:
                 self._annals.took(packet, held, today)
         return ""

@@ -60,6 +60,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 _DECODER = msgspec.json.Decoder(Body)
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +103,7 @@ def open_packet(data: bytes, check: Verify = verify) -> OutcomePacket:
         RecordError: a value out of its bounds, or fields that do not go together.
         ProofError: the signature does not verify under the author's key.
     """
-    if not SIGNATURE_SIZE < len(data) <= PACKET_SIZE_MAX:
-        raise DecodeError(f"packet: {len(data)} bytes, at most {PACKET_SIZE_MAX}")
-    encoded = data[:-SIGNATURE_SIZE]
-    try:
-        body = _DECODER.decode(encoded)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DecodeError(f"packet: {error}") from None
-    if msgspec.json.encode(body, order="deterministic") != encoded:
-        raise DecodeError("packet: body is not in its deterministic encoding")
-    _check_bounds(body)
+    body = read_body(data)
     author = from_text(body.author, KEY_SIZE)
     packet = OutcomePacket(
         body,
@@ -121,20 +113,36 @@ def open_packet(data: bytes, check: Verify = verify) -> OutcomePacket:
         author,
         data,
     )
-    check(author, PACKET_TAG, encoded, data[-SIGNATURE_SIZE:])
+    check(author, PACKET_TAG, data[:-SIGNATURE_SIZE], data[-SIGNATURE_SIZE:])
     return packet
+
+
+def read_body(data: bytes) -> Body:
+    """Return the body in a packet's bytes after checking form and bounds, no key and no signature.
+
+    Raises:
+        DecodeError: size, JSON, field types, or an encoding other than the deterministic one.
+        RecordError: a value out of its bounds, or fields that do not go together.
+    """
+    if not SIGNATURE_SIZE < len(data) <= PACKET_SIZE_MAX:
+        raise DecodeError(f"packet: {len(data)} bytes, at most {PACKET_SIZE_MAX}")
+    encoded = data[:-SIGNATURE_SIZE]
+    try:
+        body = _DECODER.decode(encoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DecodeError(f"packet: {error}") from None
+    if _ENCODER.encode(body) != encoded:
+        raise DecodeError("packet: body is not in its deterministic encoding")
+    _check_bounds(body)
+    return body
 
 
 def _check_bounds(body: Body) -> None:
     """Raise RecordError for values that no template could allow."""
     if body.v != 1:
         raise RecordError(f"packet: v = {body.v}, this version reads 1")
-    for name in ("seq", "day", "exp"):
-        number = getattr(body, name)
-        if not 0 <= number <= INTEGER_MAX:
-            raise RecordError(f"packet: {name} = {number}, must be 0 to {INTEGER_MAX}")
-    if body.exp < body.day:
-        raise RecordError(f"packet: expires on day {body.exp}, before its day {body.day}")
+    if not (0 <= body.seq <= INTEGER_MAX and 0 <= body.day <= body.exp <= INTEGER_MAX):
+        _refuse_numbers(body)
     for feature, value in body.feat.items():
         if isinstance(value, int) and abs(value) > INTEGER_MAX:
             raise RecordError(f"packet: feature {feature!r} is beyond {INTEGER_MAX}")
@@ -143,14 +151,14 @@ def _check_bounds(body: Body) -> None:
         if body.kind or body.arm or body.unit or body.feat or outcome != (None, None, None):
             raise RecordError("packet: a tombstone carries no outcome")
         return
-    wanted = {
-        BINARY: body.value in (0.0, 1.0) and body.time is None and body.event is None,
-        NUMERIC: body.value is not None and body.time is None and body.event is None,
-        TIME_TO_EVENT: body.value is None and body.time is not None and body.event in (0, 1),
-    }
-    if body.kind not in wanted:
-        raise RecordError(f"packet: kind = {body.kind!r}, must be one of {', '.join(wanted)}")
-    if not wanted[body.kind]:
+    if body.kind == TIME_TO_EVENT:
+        fits = body.value is None and body.time is not None and body.event in (0, 1)
+    elif body.kind in KINDS:
+        numbers = body.value is not None if body.kind == NUMERIC else body.value in (0.0, 1.0)
+        fits = numbers and body.time is None and body.event is None
+    else:
+        raise RecordError(f"packet: kind = {body.kind!r}, must be one of {', '.join(KINDS)}")
+    if not fits:
         raise RecordError(f"packet: value, time and event do not fit kind {body.kind!r}")
     if (body.kind == NUMERIC) != bool(body.unit):
         raise RecordError(f"packet: unit = {body.unit!r}, numbers have one and nothing else does")
@@ -160,6 +168,16 @@ def _check_bounds(body: Body) -> None:
         raise RecordError(f"packet: value = {body.value}, zero has no sign")
     if body.time is not None and not 0 <= body.time <= INTEGER_MAX:
         raise RecordError(f"packet: time = {body.time}, must be 0 to {INTEGER_MAX} days")
+
+
+def _refuse_numbers(body: Body) -> None:
+    """Raise RecordError for the first number that is out of its bounds."""
+    for name in ("seq", "day", "exp"):
+        number = getattr(body, name)
+        if not 0 <= number <= INTEGER_MAX:
+            raise RecordError(f"packet: {name} = {number}, must be 0 to {INTEGER_MAX}")
+    if body.exp < body.day:
+        raise RecordError(f"packet: expires on day {body.exp}, before its day {body.day}")
 
 
 @dataclass(frozen=True, slots=True)

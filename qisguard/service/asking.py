@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from qisguard.errors import ScenarioError
@@ -98,6 +98,7 @@ def ask(
     pairs: Sequence[str],
     arms: Sequence[str],
     horizon: int | None,
+    feared: float | None = None,
 ) -> Reply:
     """Return the answer for the cases that fit ``field=value`` pairs.
 
@@ -107,6 +108,7 @@ def ask(
         pairs: fields that are given; the others stay open.
         arms: two treatments, or none for the template's first two.
         horizon: in days, or None for the template's.
+        feared: the share of poison that the reader reckons with, from 0 to 1.
 
     Raises:
         QisguardError: the question does not fit the template, or the node cannot be asked.
@@ -127,7 +129,10 @@ def ask(
         with Control(config.node.state) as control:
             standings = Standings(tuple(Standing(*row) for row in control.worth()))
     defenses = make_defenses(config, network, signed, versions, standings)
-    settings = Settings(config.limits, SynthesisConfig(horizon=horizon))
+    synthesis = SynthesisConfig(horizon=horizon)
+    if feared is not None:
+        synthesis = replace(synthesis, flip_threshold=feared)
+    settings = Settings(config.limits, synthesis)
     for defense in defenses:
         if isinstance(defense, Tunes):
             settings = defense.tune(settings)

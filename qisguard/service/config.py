@@ -8,7 +8,7 @@ limit".
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from qisguard.config import NodeConfig, ReplicaRule, describe
 from qisguard.errors import DecodeError, ScenarioError
 from qisguard.fill import fill, is_number, nearest, show
 from qisguard.identity.address import Address
+from qisguard.identity.ids import NodeId
 from qisguard.identity.keys import KEY_SIZE, from_text
 from qisguard.node.contact import Contact
 from qisguard.plugins import Inspects
@@ -33,15 +34,23 @@ from qisguard.service.options import (
     LogTable,
     MetricsTable,
     NodeTable,
+    NotaryTable,
     Option,
     allowed_limit,
     options,
 )
+from qisguard.transport.web import check_url
 
 FILE_SIZE_MAX = 1 << 20
 PREFIX = "QISGUARD_NODE_"
 NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
+NODE_ID = re.compile(r"[0-9a-f]{64}")
+ROSTER = "roster"
+"""In ``node.witnessed``: every node of the roster."""
 BOOTSTRAPS_MIN_MAX = 100
+DAY = 86_400
+"""Seconds."""
+TIMEOUT_MAX = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class ServiceConfig:
     limits: NodeConfig
     metrics: MetricsTable
     log: LogTable
+    notary: NotaryTable
     origins: Mapping[str, str]
     values: Mapping[str, object]
 
@@ -160,14 +170,13 @@ def _load(path: Path, environment: Mapping[str, str], flags: Sequence[str]) -> S
         _limits(tables[LIMITS]),
         MetricsTable(**tables["metrics"]),
         LogTable(**tables["log"]),
+        NotaryTable(**tables["notary"]),
         {key: given[key][1] if key in given else "default" for key in known},
         {},
     )
     _check(config)
     shown = {key: _plain(getattr(getattr(config, o.table), o.name)) for key, o in known.items()}
-    return ServiceConfig(
-        path, config.node, config.limits, config.metrics, config.log, config.origins, shown
-    )
+    return replace(config, values=shown)
 
 
 def _read(path: Path, known: Mapping[str, Option]) -> dict[str, object]:
@@ -295,6 +304,23 @@ def _check(config: ServiceConfig) -> None:
     if is_unspecified(config.address[0]):
         raise ScenarioError(f"node.advertise = {node.advertise!r}: nobody can reach that address")
     _ = config.bootstraps
+    if not 1 <= node.gossip_interval <= DAY:
+        raise ScenarioError(f"node.gossip_interval = {node.gossip_interval}, must be 1 to {DAY}")
+    for name in ("witnesses", "witnessed"):
+        texts = getattr(node, name)
+        parse_ids([text for text in texts if (name, text) != ("witnessed", ROSTER)], name)
+        if texts and not node.gossip:
+            raise ScenarioError(f"node.{name} is given, and node.gossip = false")
+    if node.witnesses and not node.trail:
+        raise ScenarioError("node.witnesses is given, and node.trail = false: nothing to cosign")
+    if ROSTER in node.witnessed and node.roster is None:
+        raise ScenarioError(f"node.witnessed names the {ROSTER}, and there is no node.roster")
+    if not 1 <= config.notary.timeout <= TIMEOUT_MAX:
+        timeout = config.notary.timeout
+        raise ScenarioError(f"notary.timeout = {timeout}, must be 1 to {TIMEOUT_MAX} seconds")
+    for name in ("calendars", "authorities"):
+        for index, url in enumerate(getattr(config.notary, name)):
+            check_url(url, f"notary.{name}[{index}]")
     if metrics.listen:
         address = parse_address(metrics.listen, "metrics.listen")
         if not metrics.expose and not is_loopback_address(address):
@@ -302,6 +328,14 @@ def _check(config: ServiceConfig) -> None:
                 f"metrics.listen = {metrics.listen!r} is not loopback: the page has no password; "
                 "set metrics.expose = true to allow it all the same"
             )
+
+
+def parse_ids(texts: Sequence[str], name: str) -> frozenset[NodeId]:
+    """Return node ids; raise ScenarioError naming the place in ``node.<name>``."""
+    for index, text in enumerate(texts):
+        if not NODE_ID.fullmatch(text):
+            raise ScenarioError(f"node.{name}[{index}] = {show(text)}, must be 64 hex digits")
+    return frozenset(NodeId(int(text, 16)) for text in texts)
 
 
 def _check_defenses(node: NodeTable) -> None:

@@ -10,6 +10,7 @@ TITLES = {
     "node": "who the node is, where it listens, what it keeps, whom it asks first",
     "metrics": "counters and gauges for Prometheus",
     "log": "what is written to stderr",
+    "notary": "who confirms when a checkpoint existed; a node asks nobody by itself",
     LIMITS: "every number that bounds what the node does",
 }
 

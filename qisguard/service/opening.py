@@ -12,19 +12,23 @@ from qisguard.fill import nearest
 from qisguard.identity.descriptor import Identity
 from qisguard.identity.network import Network, open_network
 from qisguard.identity.roster import Roster, open_roster
+from qisguard.node.gossip import GossipParts, GossipPolicy
 from qisguard.outcomes.lineage import VERSIONS_MAX, Lineage, Migration
 from qisguard.outcomes.packet import OutcomePacket
 from qisguard.outcomes.template import Template, open_template
 from qisguard.plugins import Accepts, Card, Defense, Rejected
 from qisguard.service import identities
-from qisguard.service.config import ServiceConfig
+from qisguard.service.config import ROSTER, ServiceConfig, parse_ids
 from qisguard.service.detectors import make_detectors
 from qisguard.service.keying import secret_of
 from qisguard.store.sqlite import SqliteStore
 from qisguard.store.store import StoreLimits
 from qisguard.trail.checkpoint import origin_of
+from qisguard.trail.evidence import EvidenceFiles
 from qisguard.trail.files import FolderFiles
 from qisguard.trail.log import Trail
+from qisguard.trail.shown import ShownTrail
+from qisguard.trail.witness import FileMemory
 
 if TYPE_CHECKING:
     from qisguard.outcomes.annals import Annals
@@ -34,6 +38,7 @@ FILE_SIZE_MAX = 4 << 20
 STORE = "store.sqlite"
 TRAIL = "trail"
 TRAIL_STATE = "trail-state"
+WITNESS_STATE = "witness-state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,3 +247,26 @@ def open_trail(config: ServiceConfig, parts: Parts) -> Trail | None:
     origin = origin_of(parts.network.id, parts.identity.id)
     start = Trail.open if Trail.exists(state) else Trail.create
     return start(public, state, origin, parts.identity.log)
+
+
+def open_gossip(config: ServiceConfig, parts: Parts, trail: Trail | None) -> GossipParts | None:
+    """Return what the node needs to gossip about trails; None where it does not.
+
+    The state folder is locked: nobody else writes what the witness remembers.
+    """
+    node = config.node
+    if not node.gossip:
+        return None
+    names = [text for text in node.witnessed if text != ROSTER]
+    witnessed = set(parse_ids(names, "witnessed"))
+    if ROSTER in node.witnessed and parts.roster:
+        witnessed |= set(parts.roster.by_node)
+    policy = GossipPolicy(
+        witnesses=parse_ids(node.witnesses, "witnesses") - {parts.identity.id},
+        witnessed=frozenset(witnessed - {parts.identity.id}),
+        interval=float(node.gossip_interval),
+    )
+    public = FolderFiles(node.state / TRAIL)
+    memory = FileMemory(FolderFiles(node.state / WITNESS_STATE), public)
+    own = None if trail is None else ShownTrail(trail, public)
+    return GossipParts(policy, memory, EvidenceFiles(public), own)

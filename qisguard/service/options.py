@@ -136,6 +136,25 @@ class NodeTable:
         "the same",
     )
     trail: bool = _option(True, "true or false", "keep an audit trail in the state folder")
+    gossip: bool = _option(
+        False,
+        "true or false",
+        "exchange and compare the heads of audit trails with other nodes, and tell evidence on; "
+        "all nodes of a network should agree about it",
+    )
+    gossip_interval: int = _option(
+        60, "1 to 86,400 seconds", "heads are exchanged, and witnesses asked, this often"
+    )
+    witnesses: tuple[str, ...] = _option(
+        (),
+        "texts of 64 hex digits, node ids; needs gossip",
+        "nodes that are asked to cosign this node's trail",
+    )
+    witnessed: tuple[str, ...] = _option(
+        (),
+        "texts of 64 hex digits, node ids, or the one word roster; needs gossip",
+        "nodes whose trails this node cosigns",
+    )
     annals: bool = _option(
         False,
         "true or false; true needs templates",
@@ -171,10 +190,28 @@ class LogTable:
     )
 
 
-TABLES: Mapping[str, type[NodeTable] | type[MetricsTable] | type[LogTable]] = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotaryTable:
+    """Table ``[notary]``: who is asked to confirm when a checkpoint existed; nobody else is."""
+
+    calendars: tuple[str, ...] = _option(
+        (),
+        "texts such as https://HOST",
+        "OpenTimestamps calendars that `qisguard trail stamp` asks",
+    )
+    authorities: tuple[str, ...] = _option(
+        (),
+        "texts such as https://HOST/PATH",
+        "time-stamping authorities (RFC 3161) that it asks, one after the other until one answers",
+    )
+    timeout: int = _option(10, "1 to 600 seconds", "how long each of them has for its answer")
+
+
+TABLES: Mapping[str, type[NodeTable] | type[MetricsTable] | type[LogTable] | type[NotaryTable]] = {
     "node": NodeTable,
     "metrics": MetricsTable,
     "log": LogTable,
+    "notary": NotaryTable,
 }
 
 

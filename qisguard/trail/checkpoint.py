@@ -20,6 +20,7 @@ from qisguard.trail.merkle import HASH_SIZE
 
 ED25519 = 0x01
 """The signature type of logs (C2SP signed-note, signature types)."""
+ID_SIZE = 4
 NOTE_SIZE_MAX = 1 << 16
 LINE_COUNT_MAX = 64
 """Signature lines in one note; the specification wants at least 16."""
@@ -28,7 +29,6 @@ NO_TAG = b""
 """A note is signed as it stands; its text already says what it is."""
 
 _SIZE = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
-_ID_SIZE = 4
 
 
 def origin_of(network: bytes, node: NodeId) -> str:
@@ -46,17 +46,31 @@ class LogKey:
     @property
     def id(self) -> bytes:
         """Return the 4-byte key id (C2SP signed-note, Ed25519 signatures)."""
-        material = self.name.encode() + b"\n" + bytes([ED25519]) + self.public
-        return sha256(material).digest()[:_ID_SIZE]
+        return key_id(self.name, ED25519, self.public)
 
     @property
     def vkey(self) -> str:
         """Return ``name+id+key``, the form of keys in trust policies."""
-        return f"{self.name}+{self.id.hex()}+{_to_base64(bytes([ED25519]) + self.public)}"
+        return show_vkey(self.name, ED25519, self.public)
+
+
+def key_id(name: str, kind: int, public: bytes) -> bytes:
+    """Return the 4-byte id of a key of signature type ``kind`` (C2SP signed-note)."""
+    return sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:ID_SIZE]
+
+
+def show_vkey(name: str, kind: int, public: bytes) -> str:
+    """Return ``name+id+key`` for a key of signature type ``kind``."""
+    return f"{name}+{key_id(name, kind, public).hex()}+{show_base64(bytes([kind]) + public)}"
 
 
 def parse_vkey(text: str) -> LogKey:
-    """Return the key behind ``name+id+key``.
+    """Return the log's key behind ``name+id+key``; raise as ``parse_vkey_of``."""
+    return LogKey(*parse_vkey_of(text, ED25519))
+
+
+def parse_vkey_of(text: str, kind: int) -> tuple[str, bytes]:
+    """Return name and public key behind ``name+id+key``, of signature type ``kind``.
 
     Raises:
         DecodeError: not this form, another signature type, or an id that is not the key's.
@@ -67,17 +81,18 @@ def parse_vkey(text: str) -> LogKey:
         raise DecodeError(f"verifier key: {text[:80]!r} is not name+id+key")
     name, identifier, encoded = parts
     check_name(name)
-    material = _from_base64("verifier key", encoded)
-    if len(material) != 1 + KEY_SIZE or material[0] != ED25519:
-        raise DecodeError(f"verifier key: {name!r} is not an Ed25519 key of signature type 1")
-    key = LogKey(name, material[1:])
-    if identifier != key.id.hex():
-        raise DecodeError(f"verifier key: id {identifier[:16]!r}, but its key has {key.id.hex()}")
+    material = decode_base64("verifier key", encoded)
+    if len(material) != 1 + KEY_SIZE or material[0] != kind:
+        raise DecodeError(f"verifier key: {name!r} is not an Ed25519 key of signature type {kind}")
+    public = material[1:]
+    expected = key_id(name, kind, public).hex()
+    if identifier != expected:
+        raise DecodeError(f"verifier key: id {identifier[:16]!r}, but its key has {expected}")
     try:
-        check_enrollable(key.public)
+        check_enrollable(public)
     except IdentityError as error:
         raise IdentityError(f"verifier key {name!r}: {error}") from None
-    return key
+    return name, public
 
 
 def check_name(name: str) -> None:
@@ -107,14 +122,31 @@ class Checkpoint:
     @property
     def text(self) -> bytes:
         """Return the note text: origin, size and root, one line each."""
-        return f"{self.origin}\n{self.size}\n{_to_base64(self.root)}\n".encode()
+        return f"{self.origin}\n{self.size}\n{show_base64(self.root)}\n".encode()
 
     def encode(self) -> bytes:
         """Return the signed note."""
-        lines = "".join(
-            f"— {line.name} {_to_base64(line.id + line.signature)}\n" for line in self.lines
-        )
-        return self.text + b"\n" + lines.encode()
+        return self.text + b"\n" + encode_lines(self.lines)
+
+
+def encode_lines(lines: Iterable[Line]) -> bytes:
+    """Return signature lines as they stand in a note."""
+    return "".join(
+        f"— {line.name} {show_base64(line.id + line.signature)}\n" for line in lines
+    ).encode()
+
+
+def parse_lines(data: bytes) -> tuple[Line, ...]:
+    """Return signature lines alone, as a witness answers; raise DecodeError unless well formed."""
+    if len(data) > NOTE_SIZE_MAX:
+        raise DecodeError(f"signature lines: {len(data)} bytes, at most {NOTE_SIZE_MAX}")
+    text = _decode("signature lines", data)
+    if not text.endswith("\n"):
+        raise DecodeError("signature lines: must be there and end in newline")
+    rows = text[:-1].split("\n")
+    if len(rows) > LINE_COUNT_MAX:
+        raise DecodeError(f"signature lines: {len(rows)}, at most {LINE_COUNT_MAX}")
+    return tuple(_parse_line(number, row) for number, row in enumerate(rows, 1))
 
 
 def sign_checkpoint(origin: str, size: int, root: bytes, key: KeyPair) -> Checkpoint:
@@ -129,13 +161,7 @@ def parse_checkpoint(data: bytes) -> Checkpoint:
     """Return the checkpoint in ``data``, nothing verified; raise DecodeError unless well formed."""
     if len(data) > NOTE_SIZE_MAX:
         raise DecodeError(f"checkpoint: {len(data)} bytes, at most {NOTE_SIZE_MAX}")
-    try:
-        note = data.decode()
-    except UnicodeDecodeError as error:
-        raise DecodeError(f"checkpoint: not UTF-8 at offset {error.start}") from None
-    for offset, char in enumerate(note):
-        if char < " " and char != "\n":
-            raise DecodeError(f"checkpoint: control character {char!r} at character {offset}")
+    note = _decode("checkpoint", data)
     text, blank, signatures = note.rpartition("\n\n")
     if not blank or not signatures.endswith("\n"):
         raise DecodeError("checkpoint: must be a text, an empty line and lines that end in newline")
@@ -190,6 +216,18 @@ def verify_checkpoint(checkpoint: Checkpoint, keys: Iterable[LogKey]) -> list[Lo
     return signers
 
 
+def _decode(what: str, data: bytes) -> str:
+    """Return text without control characters but line feeds; raise DecodeError for any other."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"{what}: not UTF-8 at offset {error.start}") from None
+    for offset, char in enumerate(text):
+        if char < " " and char != "\n":
+            raise DecodeError(f"{what}: control character {char!r} at character {offset}")
+    return text
+
+
 def _describe(line: Line) -> str:
     return f"{line.name[:80]!r} with key id {line.id.hex()}"
 
@@ -200,13 +238,20 @@ def _parse_text(text: str) -> Checkpoint:
     if len(rows) != 3:
         raise DecodeError(f"checkpoint: {len(rows)} lines of text, must be origin, size and root")
     origin, size, encoded = rows
-    check_name(origin)
-    if not _SIZE.fullmatch(size) or int(size) > TREE_SIZE_MAX:
-        raise DecodeError(f"checkpoint: size {size[:40]!r} is not a decimal from 0 to 2^63 - 1")
-    tree = _from_base64("checkpoint: root", encoded)
+    if not origin or not origin.isprintable():  # spaces are allowed, if not in the name of a key
+        raise DecodeError(f"checkpoint: origin {origin[:80]!r} is empty or not printable")
+    count = parse_size("checkpoint: size", size)
+    tree = decode_base64("checkpoint: root", encoded)
     if len(tree) != HASH_SIZE:
         raise DecodeError(f"checkpoint: root of {len(tree)} bytes, must be {HASH_SIZE}")
-    return Checkpoint(origin, int(size), tree)
+    return Checkpoint(origin, count, tree)
+
+
+def parse_size(what: str, text: str) -> int:
+    """Return the tree size in ``text``; raise DecodeError unless a decimal in its one spelling."""
+    if not _SIZE.fullmatch(text) or int(text) > TREE_SIZE_MAX:
+        raise DecodeError(f"{what} {text[:40]!r} is not a decimal from 0 to 2^63 - 1")
+    return int(text)
 
 
 def _parse_line(number: int, row: str) -> Line:
@@ -214,22 +259,23 @@ def _parse_line(number: int, row: str) -> Line:
     if len(parts) != 3 or parts[0] != "—":
         raise DecodeError(f"checkpoint: line {number} is not a dash, a key name and a signature")
     check_name(parts[1])
-    material = _from_base64(f"checkpoint: line {number}", parts[2])
-    if len(material) <= _ID_SIZE:
+    material = decode_base64(f"checkpoint: line {number}", parts[2])
+    if len(material) <= ID_SIZE:
         raise DecodeError(f"checkpoint: line {number} has {len(material)} bytes of signature")
-    return Line(parts[1], material[:_ID_SIZE], material[_ID_SIZE:])
+    return Line(parts[1], material[:ID_SIZE], material[ID_SIZE:])
 
 
-def _to_base64(data: bytes) -> str:
+def show_base64(data: bytes) -> str:
+    """Return padded standard base64, the form of hashes and signatures in notes."""
     return b64encode(data).decode()
 
 
-def _from_base64(what: str, text: str) -> bytes:
+def decode_base64(what: str, text: str) -> bytes:
     """Return the bytes behind padded standard base64; raise DecodeError unless canonical."""
     try:
         data = b64decode(text.encode("ascii"), validate=True)
     except (Base64Error, UnicodeEncodeError):
         raise DecodeError(f"{what}: {text[:60]!r} is not base64") from None
-    if _to_base64(data) != text:
+    if show_base64(data) != text:
         raise DecodeError(f"{what}: {text[:60]!r} is not canonical base64")
     return data

@@ -4,19 +4,22 @@ The order that keeps every promise:
 
 1. ``append`` buffers; ``flush`` makes the buffer durable in the private write-ahead log. What is
    flushed may be acknowledged, what is not may not.
-2. ``checkpoint`` writes packets, bundles and tiles, each file atomically, and computes the root
-   from what it reads back.
+2. ``checkpoint`` hashes what was appended, writes packets, bundles and tiles, each file atomically,
+   and computes the root from what it reads back.
 3. It persists (size, root) as the signed state *before* it signs, and refuses to go back: a size
-   that shrinks, or one size with two roots, would be a fork of the log.
+   that shrinks, or one size with two roots, would be a fork of the log. It looks first whether the
+   lock is still its own.
 4. It replaces ``checkpoint``, removes the partial tiles of tiles that became full, and empties the
    write-ahead log. Every step can be repeated after a crash and gives the same bytes.
 
 After a failed write the trail refuses everything: what the kernel dropped cannot be known, and the
-write-ahead log decides at the next start. The private state (``lock``, ``wal``, ``signed``) lies
-outside the public folder, because nothing unauthenticated may lie in it.
+write-ahead log decides at the next start, which makes durable again whatever it goes on from. The
+private state (``lock``, ``place``, ``wal``, ``signed``) lies outside the public folder, because
+nothing unauthenticated may lie in it.
 
-A trail *and* its state restored together from an old backup look like an honest old trail: only
-others who remember a later checkpoint can tell.
+A state that was copied or restored is known by its ``place``, and refused until others were asked
+(``qisguard.trail.restore``). A rolled back disk image keeps its place: only others who remember a
+later checkpoint can tell.
 """
 
 from collections.abc import Sequence
@@ -26,32 +29,27 @@ from qisguard.errors import QisguardError, TrailError
 from qisguard.identity.keys import KeyPair, to_text
 from qisguard.trail import wal
 from qisguard.trail.checkpoint import (
+    LINE_COUNT_MAX,
     Checkpoint,
+    Line,
     LogKey,
-    parse_checkpoint,
     parse_text,
     sign_checkpoint,
-    verify_checkpoint,
 )
-from qisguard.trail.entries import Entry, Publish, decode_entry, encode_entry
+from qisguard.trail.entries import Entry, Publish, encode_checked
 from qisguard.trail.files import Files
-from qisguard.trail.merkle import CompactRange, leaf_hash
+from qisguard.trail.merkle import CompactRange
+from qisguard.trail.recovery import CHECKPOINT as CHECKPOINT
+from qisguard.trail.recovery import PLACE, SIGNED, WAL, load_tower, recover
 from qisguard.trail.tiles import (
     ENTRIES,
     TILE_WIDTH,
     Tile,
     Tower,
-    decode_bundle,
-    decode_tile,
     encode_bundle,
-    levels,
     partial_files,
     width_at,
 )
-
-CHECKPOINT = "checkpoint"
-SIGNED = "signed"
-WAL = "wal"
 
 
 def packet_path(digest: bytes) -> str:
@@ -68,12 +66,12 @@ class Trail:
         self._public = public
         self._state = state
         self._key = key
-        self._tower = Tower()
+        self._tower = Tower()  # the tree that was written; entries behind it are not hashed yet
         self._range = CompactRange()
-        self._full: list[tuple[Tile, list[bytes]]] = []
         self._entries: list[bytes] = []  # from the start of the last signed partial bundle
         self._packets: list[bytes] = []
         self._unflushed: list[bytes] = []
+        self._size = 0
         self._signed = Checkpoint(origin, 0, self._range.root())
         self._head: Checkpoint | None = None
         self._failed = False
@@ -85,13 +83,17 @@ class Trail:
         Raises:
             TrailError: there is a trail or a state already, or another writer holds it.
         """
-        state.lock()
+        _lock(state)
         try:
             for files, name in ((state, SIGNED), (state, WAL), (public, CHECKPOINT)):
                 if files.read(name) is not None:
                     raise TrailError(f"trail: {name!r} exists already; open the trail instead")
             trail = cls(public, state, origin, key)
+            state.write({PLACE: state.place()})
             trail._sign(trail._signed)
+        except OSError as error:
+            state.unlock()
+            raise TrailError(f"trail: {error}; open it again") from error
         except BaseException:
             state.unlock()
             raise
@@ -105,11 +107,11 @@ class Trail:
             TrailError: another writer holds it, or trail, state and write-ahead log contradict each
                 other in a way that no crash explains. Nothing is repaired or signed then.
         """
-        state.lock()
+        _lock(state)
         try:
             trail = cls(public, state, origin, key)
             trail._recover()
-        except QisguardError as error:
+        except (QisguardError, OSError) as error:
             state.unlock()
             if isinstance(error, TrailError):
                 raise
@@ -122,7 +124,10 @@ class Trail:
     @staticmethod
     def exists(state: Files) -> bool:
         """Return whether this state belongs to a trail that was started."""
-        return state.read(SIGNED) is not None
+        try:
+            return state.read(SIGNED) is not None
+        except OSError as error:
+            raise TrailError(f"trail: {SIGNED!r} cannot be read: {error}") from error
 
     def close(self) -> None:
         """Let another writer in. What was not flushed is lost, as in a crash."""
@@ -132,12 +137,12 @@ class Trail:
     @property
     def size(self) -> int:
         """Return the count of entries, buffered ones among them."""
-        return self._tower.size
+        return self._size
 
     @property
     def pending_count(self) -> int:
         """Return how many entries no checkpoint covers yet."""
-        return self._tower.size - self._signed.size
+        return self._size - self._signed.size
 
     @property
     def head(self) -> Checkpoint:
@@ -156,20 +161,23 @@ class Trail:
             ValueError: packets that the entry does not name.
         """
         self._check_usable()
-        data = encode_entry(entry)
-        decode_entry(data)  # an entry out of its bounds would spoil the trail for good
-        named = entry.digest if isinstance(entry, Publish) else None
-        if any(to_text(sha256(packet).digest()) != named for packet in packets):
-            raise ValueError("append: only the packet that a publish entry names is kept")
+        data = encode_checked(entry)  # an entry out of its bounds would spoil the trail for good
+        if packets:
+            named = entry.digest if isinstance(entry, Publish) else None
+            if any(to_text(sha256(packet).digest()) != named for packet in packets):
+                raise ValueError("append: only the packet that a publish entry names is kept")
+            self._packets += packets
         self._unflushed.append(wal.encode_record(data, packets))
-        return self._add(data, packets)
+        self._entries.append(data)
+        self._size += 1
+        return self._size - 1
 
     def flush(self) -> None:
         """Make every buffered entry durable; afterwards the node may acknowledge them."""
         if not self._unflushed:
             return
         self._check_usable()
-        frame = wal.encode_frame(self._tower.size - len(self._unflushed), self._unflushed)
+        frame = wal.encode_frame(self._size - len(self._unflushed), self._unflushed)
         try:
             self._state.append(WAL, frame)
         except BaseException as error:
@@ -181,7 +189,7 @@ class Trail:
         """Put everything that was appended into the tree, sign it, and return the checkpoint."""
         self.flush()
         self._check_usable()
-        if self._head is not None and self._head.size == self._tower.size:
+        if self._head is not None and self._head.size == self._size:
             return self._head
         try:
             return self._advance(self._signed.size)
@@ -189,63 +197,85 @@ class Trail:
             self._fail(error)
             raise
 
-    def _add(self, data: bytes, packets: Sequence[bytes]) -> int:
-        leaf = leaf_hash(data)
-        self._range.append(leaf)
-        self._full += self._tower.append(leaf)
-        self._entries.append(data)
-        self._packets += packets
-        return self._tower.size - 1
+    def cosign(self, size: int, lines: Sequence[Line]) -> Checkpoint:
+        """Publish the checkpoint with the lines of witnesses added, and return it.
 
-    def _advance(self, base: int) -> Checkpoint:
-        """Write the tree, sign it and clean up after size ``base``."""
-        files = self._tree_files()
+        ``size`` is what they cosigned: lines for an earlier checkpoint are of no use and dropped.
+        Lines are taken as they are: the caller verified them. A second line of one key takes the
+        place of the first, and what has no room in a note is left out.
+        """
+        self._check_usable()
+        head = self.head
+        if size != head.size:
+            return head
+        merged = {(line.name, line.id): line for line in (*head.lines, *lines)}
+        merged[head.lines[0].name, head.lines[0].id] = head.lines[0]  # our own stays
+        found = tuple(merged.values())[:LINE_COUNT_MAX]
+        if found != head.lines:
+            head = Checkpoint(head.origin, head.size, head.root, found)
+            try:
+                self._state.check_lock()
+                self._public.write({CHECKPOINT: head.encode()})
+            except BaseException as error:
+                self._fail(error)
+                raise
+            self._head = head
+        return head
+
+    def _advance(self, base: int, *, is_recovery: bool = False) -> Checkpoint:
+        """Hash, write the tree, sign it and clean up after size ``base``."""
+        fresh = self._entries[len(self._entries) - (self._size - self._tower.size) :]
+        leaves = [sha256(b"\x00" + entry).digest() for entry in fresh]
+        full = self._tower.extend(leaves)
+        self._range.extend(leaves)
+        files = self._tree_files(full, is_recovery=is_recovery)
         self._public.write(files)
         self._check_written(files)
-        head = self._sign(Checkpoint(self.origin, self._tower.size, self._range.root()))
+        head = self._sign(Checkpoint(self.origin, self._size, self._range.root()))
         self._clean(base)
-        start = self._tower.size % TILE_WIDTH
+        start = self._size % TILE_WIDTH
         self._entries = self._entries[-start:] if start else []
-        self._full.clear()
         self._packets.clear()
         return head
 
-    def _tree_files(self) -> dict[str, bytes]:
+    def _tree_files(
+        self, full: Sequence[tuple[Tile, list[bytes]]], *, is_recovery: bool
+    ) -> dict[str, bytes]:
         """Return what the tree adds to the public folder, less what lies there already.
+
+        In a recovery that is written again: the crash may have come before it was durable.
 
         Raises:
             TrailError: a file that never changes is there with another content.
         """
-        size = self._tower.size
         files = {packet_path(sha256(packet).digest()): packet for packet in self._packets}
-        first = self._signed_bundle()
+        first = (self._size - len(self._entries)) // TILE_WIDTH
         for offset in range(0, len(self._entries), TILE_WIDTH):
             rows = self._entries[offset : offset + TILE_WIDTH]
             files[Tile(ENTRIES, first + offset // TILE_WIDTH, len(rows)).path] = encode_bundle(rows)
-        for tile, hashes in (*self._full, *self._tower.partials()):
+        for tile, hashes in (*full, *self._tower.partials()):
             files[tile.path] = b"".join(hashes)
         for path, data in list(files.items()):
             held = self._public.read(path)
-            if held == data:
+            if held == data and not is_recovery:
                 del files[path]
-            elif held is not None:
-                raise TrailError(f"trail of {size}: {path!r} is there already and is different")
+            elif held is not None and held != data:
+                raise TrailError(
+                    f"trail of {self._size}: {path!r} is there already and is different"
+                )
         return files
-
-    def _signed_bundle(self) -> int:
-        """Return the number of the bundle that ``_entries`` starts with."""
-        return (self._tower.size - len(self._entries)) // TILE_WIDTH
 
     def _check_written(self, files: dict[str, bytes]) -> None:
         """Raise TrailError unless the disk gives back what was written, and the same root."""
         for path, data in files.items():
             if self._public.read(path) != data:
                 raise TrailError(f"trail: {path!r} reads back different from what was written")
-        if self._load_tower(self._tower.size).root() != self._range.root():
+        if load_tower(self._public, self._size).root() != self._range.root():
             raise TrailError("trail: the tiles that were read back have another root")
 
     def _sign(self, wanted: Checkpoint) -> Checkpoint:
         """Persist what is about to be signed, then sign and publish it; never go back."""
+        self._state.check_lock()
         stored = self._state.read(SIGNED)
         if stored is not None:
             last = parse_text(stored)
@@ -253,8 +283,7 @@ class Trail:
                 raise TrailError(
                     f"trail: would sign size {wanted.size} after size {last.size}, or another root"
                 )
-        if stored != wanted.text:
-            self._state.write({SIGNED: wanted.text})
+        self._state.write({SIGNED: wanted.text})
         head = sign_checkpoint(wanted.origin, wanted.size, wanted.root, self._key)
         self._public.write({CHECKPOINT: head.encode()})
         self._signed, self._head = wanted, head
@@ -269,98 +298,33 @@ class Trail:
         to clean up after.
         """
         for tile in partial_files(base):
-            if width_at(tile.level, tile.index, self._tower.size) == TILE_WIDTH:
+            if width_at(tile.level, tile.index, self._size) == TILE_WIDTH:
                 folder = Tile(tile.level, tile.index, TILE_WIDTH).path + ".p"
                 self._public.remove([f"{folder}/{name}" for name in self._public.names(folder)])
         if self._state.read(WAL):
             self._state.write({WAL: b""})
 
     def _recover(self) -> None:
-        stored = self._state.read(SIGNED)
-        if stored is None:
-            raise TrailError("trail: there is no signed state here; create the trail first")
-        signed = parse_text(stored)
-        head = self._read_head(signed)
-        size = 0 if head is None else head.size
-        self._tower = self._load_tower(size)
-        self._range = self._tower.range()
-        if head is not None and self._range.root() != head.root:
-            raise TrailError(
-                f"trail: the tiles do not have the root that size {size} was signed with"
-            )
-        self._entries = self._load_bundle(size)
-        data = self._state.read(WAL) or b""
-        records, whole_size = wal.decode_wal(data)
-        if records and records[0].index > size:
-            raise TrailError(
-                f"write-ahead log: starts at entry {records[0].index}, the tree ends at {size}"
-            )
-        self._signed = Checkpoint(self.origin, size, self._range.root())
-        self._head = head
-        for record in records:
-            if record.index >= size:
-                self._add(record.entry, record.packets)
-            if self._tower.size == signed.size and self._range.root() != signed.root:
-                raise TrailError(f"trail: entries do not have the root signed for {signed.size}")
-        if self._tower.size < signed.size:
-            raise TrailError(
-                f"trail: size {signed.size} was signed, only {self._tower.size} entries are left"
-            )
-        if whole_size < len(data):
-            self._state.write({WAL: data[:whole_size]})
-        if head is None or self._tower.size > size:
-            self._advance(size)
-        elif records:
-            self._clean(records[0].index)
-
-    def _read_head(self, signed: Checkpoint) -> Checkpoint | None:
-        """Return the published checkpoint; None if the very first one was not written yet."""
-        if signed.origin != self.origin:
-            raise TrailError(f"trail: state belongs to {signed.origin!r}, not {self.origin!r}")
-        note = self._public.read(CHECKPOINT)
-        if note is None:
-            if signed.size:
-                raise TrailError(f"trail: size {signed.size} was signed, the checkpoint is gone")
-            return None
-        head = parse_checkpoint(note)
-        verify_checkpoint(head, [LogKey(self.origin, self._key.public)])
-        if head.origin != self.origin:
-            raise TrailError(f"trail: checkpoint of {head.origin!r}, not {self.origin!r}")
-        if head.size > signed.size:
-            raise TrailError(
-                f"trail: checkpoint of size {head.size} is newer than the signed state "
-                f"({signed.size}): the state is an old copy"
-            )
-        if head.size == signed.size and head.root != signed.root:
-            raise TrailError(f"trail: size {head.size} was signed with another root")
-        return head
-
-    def _load_tower(self, size: int) -> Tower:
-        """Return the tower of a published size, from its partial tiles alone."""
-        rows: list[list[bytes]] = [[] for level in levels(size) if level != ENTRIES]
-        for tile in partial_files(size):
-            if tile.level != ENTRIES:
-                rows[tile.level] = decode_tile(self._read(tile), tile.width)
-        tower = Tower()
-        tower.size, tower.levels = size, rows
-        return tower
-
-    def _load_bundle(self, size: int) -> list[bytes]:
-        """Return the entries of the partial bundle, once they are seen to be in the tree."""
-        index = size // TILE_WIDTH
-        width = width_at(ENTRIES, index, size)
-        if not width:
-            return []
-        entries = decode_bundle(self._read(Tile(ENTRIES, index, width)), width)
-        if [leaf_hash(entry) for entry in entries] != self._tower.levels[0]:
-            raise TrailError(f"trail: entries of bundle {index} are not those of its tile")
-        return entries
-
-    def _read(self, tile: Tile) -> bytes:
-        data = self._public.read(tile.path)
-        if data is None:
-            raise TrailError(f"trail: {tile.path!r} is missing")
-        return data
+        found = recover(self._public, self._state, LogKey(self.origin, self._key.public))
+        # A process that was killed saw more than the disk. A checkpoint that can be seen came after
+        # its tree was durable, so that these four are all.
+        self._state.sync([SIGNED, PLACE, WAL])
+        self._public.sync([CHECKPOINT])
+        self._tower, self._range = found.tower, found.tower.range()
+        self._entries, self._head, self._size = found.entries, found.head, found.size
+        self._signed = Checkpoint(self.origin, found.size, self._range.root())
+        for record in found.fresh:
+            self._entries.append(record.entry)
+            self._packets += record.packets
+            self._size += 1
+        if self._state.read(PLACE) is None:  # a trail from before there were places
+            self._state.write({PLACE: self._state.place()})
+        if found.is_torn:
+            self._state.write({WAL: (self._state.read(WAL) or b"")[: found.wal_size]})
+        if found.head is None or found.fresh:
+            self._advance(found.size, is_recovery=True)
+        elif found.records:
+            self._clean(found.records[0].index)
 
     def _check_usable(self) -> None:
         if self._failed:
@@ -373,3 +337,10 @@ class Trail:
             raise TrailError(
                 f"trail: a write failed ({error}); stop, then open it again"
             ) from error
+
+
+def _lock(state: Files) -> None:
+    try:
+        state.lock()
+    except OSError as error:
+        raise TrailError(f"lock: {error}") from error

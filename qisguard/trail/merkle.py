@@ -11,6 +11,8 @@ from hashlib import sha256
 from qisguard.errors import ProofError
 
 HASH_SIZE = 32
+CHUNK = 256
+"""Leaves of a subtree that is computed at once: a power of two."""
 EMPTY_ROOT = sha256(b"").digest()
 """The root of a tree without leaves (RFC 6962, section 2.1)."""
 
@@ -33,11 +35,12 @@ def root(leaves: Sequence[bytes]) -> bytes:
     """
     if not leaves:
         return EMPTY_ROOT
-    level = list(leaves)
+    level: Sequence[bytes] = leaves
     while len(level) > 1:
-        odd = level[-1:] if len(level) % 2 else []
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [node_hash(left, right) for left, right in pairs] + odd
+        odd = level[-1:] if len(level) % 2 else ()
+        each = iter(level)
+        pairs = zip(each, each, strict=False)
+        level = [*[sha256(b"\x01" + left + right).digest() for left, right in pairs], *odd]
     return level[0]
 
 
@@ -171,6 +174,23 @@ class CompactRange:
             size >>= 1
         peaks.append(leaf)
         self.size += 1
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add leaf hashes; whole subtrees of ``CHUNK`` leaves are computed level by level."""
+        offset = 0
+        while offset < len(leaves):
+            if self.size % CHUNK or len(leaves) - offset < CHUNK:
+                self.append(leaves[offset])
+                offset += 1
+                continue
+            peaks, value = self.peaks, root(leaves[offset : offset + CHUNK])
+            size = self.size // CHUNK
+            while size & 1:
+                value = node_hash(peaks.pop(), value)
+                size >>= 1
+            peaks.append(value)
+            self.size += CHUNK
+            offset += CHUNK
 
     def root(self) -> bytes:
         """Return the root of the tree so far."""

@@ -97,9 +97,19 @@ def partial_files(size: int) -> list[Tile]:
     return found
 
 
+def changed_files(old_size: int, new_size: int) -> Iterator[Tile]:
+    """Yield the files of a tree of ``new_size`` that one of ``old_size`` did not have."""
+    for level in levels(new_size):
+        first = (old_size >> 8 * max(level, 0)) // TILE_WIDTH
+        for index in range(first, tile_count(level, new_size)):
+            width = width_at(level, index, new_size)
+            if width != width_at(level, index, old_size):
+                yield Tile(level, index, width)
+
+
 def encode_bundle(entries: Sequence[bytes]) -> bytes:
     """Return entries, each behind its length in two bytes, big-endian."""
-    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
 
 
 def decode_bundle(data: bytes, width: int) -> list[bytes]:
@@ -161,6 +171,23 @@ class Tower:
             leaf = root(row)
             level += 1
 
+    def extend(self, leaves: Sequence[bytes]) -> list[tuple[Tile, list[bytes]]]:
+        """Add leaf hashes, a row at a time; return what ``append`` would, one after the other."""
+        full: list[tuple[Tile, list[bytes]]] = []
+        offset = 0
+        while offset < len(leaves):
+            held = self.size % TILE_WIDTH
+            stop = min(len(leaves), offset + TILE_WIDTH - held - 1)
+            if stop > offset:  # all but the leaf that makes the row full
+                if not self.levels:
+                    self.levels.append([])
+                self.levels[0] += leaves[offset:stop]
+                self.size += stop - offset
+            if stop < len(leaves):
+                full += self.append(leaves[stop])
+            offset = stop + 1
+        return full
+
     def partials(self) -> list[tuple[Tile, list[bytes]]]:
         """Return the tiles that are not full, lowest level first."""
         return [
@@ -174,8 +201,7 @@ class Tower:
         peaks: list[bytes] = []
         for row in reversed(self.levels):
             within = CompactRange()
-            for value in row:
-                within.append(value)
+            within.extend(row)
             peaks += within.peaks
         return CompactRange(self.size, peaks)
 

@@ -35,7 +35,7 @@ class Record:
 
 def encode_record(entry: bytes, packets: Sequence[bytes]) -> bytes:
     """Return one entry of a payload."""
-    data = len(entry).to_bytes(2, "big") + entry + bytes([len(packets)])
+    data = len(entry).to_bytes(2, "big") + entry + len(packets).to_bytes(1, "big")
     for packet in packets:
         data += len(packet).to_bytes(2, "big") + packet
     return data

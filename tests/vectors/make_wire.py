@@ -173,6 +173,7 @@ def _messages() -> list[Case]:
     key, digest = _bytes("place"), _bytes("digest")
     contact = (_bytes("contact"), bytes([192, 0, 2, 9]), 4_000)
     six = (_bytes("contact six"), bytes.fromhex("20010db8") + bytes(11) + b"\x01", 65_535)
+    head = (key, 9, digest, _bytes("log signature", 64))
     every: list[Message] = [
         messages.Ping(7),
         messages.FindNode(8, key),
@@ -183,6 +184,18 @@ def _messages() -> list[Case]:
         messages.FindValue(13, key, digest),
         messages.Announce(14, _bytes("record", 141)),
         messages.ListKeys(15, 255, key),
+        messages.AddCheckpoint(16, 5, digest + key, 9, key, _bytes("log signature", 64)),
+        messages.ListHeads(17, key),
+        messages.ProveGrowth(18, 5, 2**63 - 1),
+        messages.Accuse(
+            19,
+            9,
+            key,
+            _bytes("log signature", 64),
+            digest,
+            _bytes("other signature", 64),
+            _bytes("descriptor", 300),
+        ),
         messages.ListSums(20, key, 19_270, 28, 19_998, "hospital-07", "A"),
         messages.Pong(7),
         messages.Nodes(8, [contact, six]),
@@ -192,6 +205,9 @@ def _messages() -> list[Case]:
         messages.Refused(2**32 - 1, messages.BUSY),
         messages.Providers(12, [_bytes("record", 141)], False),
         messages.Keys(15, [key], False),
+        messages.Cosigned(16, 200, 9, _bytes("cosignature", 72)),
+        messages.Heads(17, [head], [head], True),
+        messages.Growth(18, digest + key),
         messages.Sums(20, [(19_998, "none", "A", 3, 2, 1.0, 1.0, 880, 0)], True),
     ]
     return [
@@ -282,7 +298,7 @@ def _rejected_messages() -> list[Case]:
     cases: dict[str, bytes] = {
         "nothing": b"",
         "a map": pack({"0": 1}),
-        "an unknown tag": pack([24, 1]),
+        "an unknown tag": pack([28, 1]),
         "a number of 33 bits": pack([0, 2**32]),
         "a number below zero": pack([0, -1]),
         "a field too many": pack([0, 1, 1]),
@@ -298,6 +314,12 @@ def _rejected_messages() -> list[Case]:
         "21 contacts": pack([17, 1, [contact] * 21]),
         "a port of 0": pack([17, 1, [[bytes(32), b"host", 0]]]),
         "a host of 3 bytes": pack([17, 1, [[bytes(32), b"hos", 1]]]),
+        "a size of 2^63": pack([11, 1, 0, 2**63]),
+        "33 hashes": pack([26, 1, bytes(32 * 33)]),
+        "a signature of 63 bytes": pack([9, 1, 0, b"", 0, bytes(32), bytes(63)]),
+        "eight heads": pack([25, 1, [], [[bytes(32), 0, bytes(32), bytes(64)]] * 8, True]),
+        "two own heads": pack([25, 1, [[bytes(32), 0, bytes(32), bytes(64)]] * 2, [], True]),
+        "a cosignature of 73 bytes": pack([24, 1, 200, 0, bytes(73)]),
         "a reason of 65 characters": pack([21, 1, "r" * 65]),
         "a reason with a line feed": pack([21, 1, "two\nlines"]),
         "a reason that is not ASCII": pack([21, 1, "\u00e9"]),

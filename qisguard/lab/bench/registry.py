@@ -15,14 +15,32 @@ class Bench:
     measure: Callable[[int, Tell], Sequence[Row]]
 
 
+def _append(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.bench.appending import measure
+
+    return measure(seed, tell)
+
+
 def _model(seed: int, tell: Tell) -> Sequence[Row]:
     from qisguard.lab.bench.model import measure
 
     return measure(seed, tell)
 
 
+def _audit(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.bench.audits import measure
+
+    return measure(seed, tell)
+
+
 def _campaign(seed: int, tell: Tell) -> Sequence[Row]:
     from qisguard.lab.campaign.bench import measure
+
+    return measure(seed, tell)
+
+
+def _store(seed: int, tell: Tell) -> Sequence[Row]:
+    from qisguard.lab.bench.store import measure
 
     return measure(seed, tell)
 
@@ -34,6 +52,14 @@ def _synthesis(seed: int, tell: Tell) -> Sequence[Row]:
 
 
 BENCHES = {
+    "append": Bench(
+        "Trails: durable appends beside bare fdatasync, and proofs from ten million entries' tiles",
+        _append,
+    ),
+    "audit": Bench(
+        "Audits: a million packets beside bare signatures, ten million entries, and the memory",
+        _audit,
+    ),
     "campaign": Bench(
         "Campaigns: two processes beside one, what the ledger costs, a cluster beside processes",
         _campaign,
@@ -41,6 +67,10 @@ BENCHES = {
     "model": Bench(
         "The array engine: speed, memory, and the figure of S/Kademlia against published numbers",
         _model,
+    ),
+    "store": Bench(
+        "The store: upserts beside a bare loop of them, a hundred thousand providers of one key",
+        _store,
     ),
     "synthesis": Bench(
         "Answers: a million votes of each kind, beside the naive mean and NumPy's floor",
