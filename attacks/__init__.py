@@ -26,7 +26,10 @@ from qisguard.attacks.lookup_slow import LookUpSlow
 from qisguard.attacks.malformed import Malformed
 from qisguard.attacks.mimic import Mimic
 from qisguard.attacks.min_max import MinMax
+from qisguard.attacks.name_changing import NameChanging
+from qisguard.attacks.on_off import OnOff
 from qisguard.attacks.packet_lies import PacketForgery, StalePackets
+from qisguard.attacks.patient import Patient
 from qisguard.attacks.precomputed_ids import PrecomputedIds
 from qisguard.attacks.provider_spam import ProviderSpam
 from qisguard.attacks.provider_swamp import ProviderSwamp
@@ -84,6 +87,9 @@ ATTACKS: dict[str, type[Any]] = {
     "id_spoofing": IdSpoofing,
     "churn_attack": ChurnAttack,
     "whitewashing": Whitewashing,
+    "on_off": OnOff,
+    "name_changing": NameChanging,
+    "patient": Patient,
     "sign_flip": SignFlip,
     "label_flip": LabelFlip,
     "constant_votes": ConstantVotes,

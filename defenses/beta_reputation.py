@@ -36,8 +36,8 @@ class BetaReputation:
         limits="Sees only what somebody verifies: who lies in one outcome of ten keeps three "
         "quarters of the gain, who knows its own weight a seventh. Patient liars keep full weight "
         "until the first lies are found. Judges that praise one another are believed: see "
-        "eigentrust. Honest hospitals with a verified outcome every other week weigh .78 on "
-        "average, newcomers .05.",
+        "eigentrust. Lies about yes or no are often true by chance, and confirmed. Honest "
+        "hospitals with a verified outcome every other week weigh .78 on average, newcomers .05.",
     )
 
     def weigh(self, votes: Votes, weights: NDArray[np.float64]) -> NDArray[np.float64]:

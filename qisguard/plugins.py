@@ -136,7 +136,8 @@ class Question:
     """What poisoners know of the query that they want to turn round.
 
     ``keys`` are its similarity keys, ``target`` the arm that is to lose, ``other`` the arm that is
-    to win, ``horizon`` the day the decision looks at.
+    to win, ``horizon`` the day the decision looks at. Where it is asked over years, ``chances`` are
+    those of a good outcome under the two, and packets live for ``lasts`` days.
     """
 
     keys: tuple[bytes, ...]
@@ -146,6 +147,8 @@ class Question:
     template: str
     example: "OutcomePacket"
     insiders: tuple[Insider, ...]
+    chances: tuple[float, ...] = ()
+    lasts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

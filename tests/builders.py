@@ -24,6 +24,7 @@ from qisguard.node.node import Node
 from qisguard.node.operations import Found
 from qisguard.node.publishing import Published
 from qisguard.node.reading import Retrieved
+from qisguard.outcomes.annals import Annals
 from qisguard.outcomes.packet import Outcome, OutcomePacket, packet_body, sign_packet
 from qisguard.plugins import Behaviour, Clock, Defense
 from qisguard.store.memory import MemoryStore
@@ -139,6 +140,7 @@ def make_node(
     config: NodeConfig = NodeConfig(),  # noqa: B008 frozen, so one default serves all
     store: Store | None = None,
     roster: Roster | None = None,
+    annals: Annals | None = None,
     behaviour: Behaviour | None = None,
     defenses: Sequence[Defense] = (),
     clock: Clock = CLOCK,
@@ -157,6 +159,7 @@ def make_node(
         store=store or MemoryStore(StoreLimits.of(config)),
         trail=trail,
         roster=roster,
+        annals=annals,
         behaviour=behaviour,
         defenses=defenses,
         checks=CHECKS,

@@ -90,7 +90,12 @@ def test_relative_paths_belong_to_the_file_and_those_of_flags_to_the_working_fol
         ('defenses = ["age", "age"]', "node.defenses: 'age' is there twice"),
         ('defenses = ["roster_routing"]', "'roster_routing' needs node.roster"),
         ('defenses = ["structure"]', "'structure' needs node.templates"),
-        ('defenses = ["cusum"]', "'cusum' needs evidence or an archive that no node collects"),
+        ('defenses = ["cusum"]', "'cusum' needs what a node remembers: set node.annals = true"),
+        ("annals = true", "node.annals = true needs node.templates: whose outcomes, and when"),
+        (
+            'annals = true\ntemplates = ["breast-cancer"]\ndefenses = ["eigentrust"]',
+            "'eigentrust' needs node.roster: founders are on it",
+        ),
         ('trail = "yes"', "node.trail = 'yes', must be true or false"),
         ('name = "a b"', "node.name = 'a b', must be 1 to 40 letters"),
         ('[metrics]\nlisten = "192.0.2.1:1"', "set metrics.expose = true to allow it"),

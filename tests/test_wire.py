@@ -88,7 +88,7 @@ def test_any_plaintext_gives_a_message_or_a_decode_error(data: bytes) -> None:
     assert isinstance(message, messages.Message)
 
 
-@pytest.mark.parametrize("tag", [*range(13), *range(16, 27)])
+@pytest.mark.parametrize("tag", [*range(14), *range(16, 28)])
 @given(fields=st.lists(anything, max_size=4))
 @settings(max_examples=40, deadline=None)
 def test_any_fields_under_a_known_tag_give_a_message_or_a_decode_error(
@@ -164,8 +164,8 @@ def test_the_longest_messages_fit_one_datagram(message: messages.Message) -> Non
         [22, 1, [b"r" * 161], False],
         [23, 1, [b"k" * 32] * 33, False],
         [23, 1, [b"k" * 31], False],
-        [13, 1],
-        [27, 1],
+        [14, 1],
+        [28, 1],
         [9, 1, 0, b"", 0, b"r" * 32, b"s" * 63],
         [9, 1, -1, b"", 0, b"r" * 32, b"s" * 64],
         [9, 1, 0, b"h" * 1_025, 0, b"r" * 32, b"s" * 64],
@@ -177,6 +177,11 @@ def test_the_longest_messages_fit_one_datagram(message: messages.Message) -> Non
         [25, 1, [], [[b"i" * 32, 0, b"r" * 32, b"s" * 64]] * 8, False],
         [25, 1, [[b"i" * 32, 0, b"r" * 32, b"s" * 64]] * 2, [], False],
         [26, 1, b"h" * 1_025],
+        [13, 1, b"p" * 32, 0, 0, 0, "", ""],
+        [13, 1, b"p" * 32, 0, 32, 0, "", ""],
+        [13, 1, b"p" * 32, 0, 1, 0, "i" * 65, ""],
+        [27, 1, [[1, "i", "a", 1, 1, float("nan"), 0.0, 0, 0]], True],
+        [27, 1, [[1, "i", "a", 2**53, 1, 1.0, 0.0, 0, 0]], True],
         [16, 1, 1],
         [16],
         [],

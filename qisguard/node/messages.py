@@ -23,6 +23,9 @@ RECORD_SIZE_MAX = 160
 HEADS_MAX = 7
 PROOF_HASHES_MAX = 32
 """Hashes of a consistency proof: enough for logs of 2^31 entries, and no more fit a datagram."""
+SUMS_MAX = 64
+STEP_MAX = 31
+"""Days that one row of sums may add up: more would cost who answers too much."""
 
 Number = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Id = Annotated[bytes, Meta(min_length=ID_SIZE, max_length=ID_SIZE)]
@@ -39,6 +42,13 @@ Hashes = Annotated[bytes, Meta(max_length=32 * PROOF_HASHES_MAX)]
 WireHead: TypeAlias = tuple[Id, Size, Digest, Signature]
 """Whose log, its size, its root, the log's signature."""
 WireContact: TypeAlias = tuple[Id, Host, Port]
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+"""An issuer's name or an arm."""
+Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+Sum = Annotated[float, Meta(ge=-1e200, le=1e200)]
+"""Never NaN and never infinite."""
+WireSums: TypeAlias = tuple[Day, Word, Word, Count, Count, Sum, Sum, Count, Count]
+"""First day, issuer, arm, cases, known, total, squares, person-days, revised: see the archive."""
 
 
 class _Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -137,6 +147,21 @@ class Accuse(_Message, frozen=True, tag=12):
     descriptor: Annotated[bytes, Meta(max_length=512)]
 
 
+class ListSums(_Message, frozen=True, tag=13):
+    """What have you archived of this place from day ``first`` on, ``step`` days to a row?
+
+    Rows follow that of ``day``, ``issuer`` and ``arm``; the first page follows 0 and two empty
+    texts.
+    """
+
+    place: Id
+    first: Day
+    step: Annotated[int, Meta(ge=1, le=STEP_MAX)]
+    day: Day
+    issuer: Annotated[str, Meta(max_length=64)]
+    arm: Annotated[str, Meta(max_length=64)]
+
+
 class Pong(_Message, frozen=True, tag=16):
     """I am here."""
 
@@ -204,6 +229,13 @@ class Growth(_Message, frozen=True, tag=26):
     proof: Hashes
 
 
+class Sums(_Message, frozen=True, tag=27):
+    """One page of archived sums, ascending by day, issuer and arm."""
+
+    rows: Annotated[list[WireSums], Meta(max_length=SUMS_MAX)]
+    more: bool
+
+
 class Refused(_Message, frozen=True, tag=21):
     """No, and why."""
 
@@ -224,6 +256,7 @@ Request: TypeAlias = (
     | ListHeads
     | ProveGrowth
     | Accuse
+    | ListSums
 )
 Reply: TypeAlias = (
     Pong
@@ -237,6 +270,7 @@ Reply: TypeAlias = (
     | Cosigned
     | Heads
     | Growth
+    | Sums
 )
 AboutLogs: TypeAlias = AddCheckpoint | ListHeads | ProveGrowth | Accuse
 """What nodes that gossip ask about logs."""

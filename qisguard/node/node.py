@@ -18,7 +18,7 @@ from qisguard.identity.ids import NodeId
 from qisguard.identity.network import Network
 from qisguard.identity.puzzle import Draw
 from qisguard.identity.roster import Roster
-from qisguard.node import messages, operations, publishing, reading
+from qisguard.node import archiving, messages, operations, publishing, reading
 from qisguard.node.checks import Checks
 from qisguard.node.contact import Contact
 from qisguard.node.gate import Gate
@@ -40,6 +40,7 @@ from qisguard.session.sessions import Opened, Sessions
 from qisguard.store.store import Store
 
 if TYPE_CHECKING:
+    from qisguard.outcomes.annals import Annals
     from qisguard.trail.log import Trail
 
 EXPIRY_PERIOD = 3_600.0
@@ -65,6 +66,7 @@ class Node:
         behaviour: Behaviour | None = None,
         checks: Checks = Checks(),  # noqa: B008 frozen, so one default serves all
         gossip: GossipParts | None = None,
+        annals: "Annals | None" = None,
         now: float = 0.0,
     ) -> None:
         self.identity = identity
@@ -79,6 +81,7 @@ class Node:
         self._checks = checks
         self._scribe = Scribe(trail, config, now)
         self._store = store
+        self.annals = annals
         self._now = now
         rules = [d for d in defenses if isinstance(d, Admits)]
         self.table = RoutingTable(self.me.id, config, rules)
@@ -95,22 +98,9 @@ class Node:
             lambda descriptor: descriptor.expires >= clock.day(self._now),
         )
         self._renew(now)
-        self._outlook = Outlook(
-            self.me,
-            identity,
-            network,
-            config,
-            clock,
-            roster,
-            store,
-            checks,
-            defenses,
-            self.table,
-            self.survey,
-            self.sessions,
-            self.bootstraps,
-            self.counts,
-        )
+        who = self.me, identity, network, config, clock, roster
+        parts = store, checks, defenses, self.table, self.survey
+        self._outlook = Outlook(*who, *parts, self.sessions, self.bootstraps, self.counts)
         self._server = Server(
             network.id,
             config,
@@ -122,6 +112,7 @@ class Node:
             checks,
             clock.day,
             self.counts,
+            annals,
         )
         self._requests = Requests(config, self.sessions, self.table, self.counts)
         self._events: list[Done] = []
@@ -184,6 +175,12 @@ class Node:
         """Read the provider records of a place; return the operation's id."""
         return self._work.start(reading.providers(self._around(now), place), now)
 
+    def archived(self, keys: Sequence[bytes], first: int, step: int, now: float) -> list[int]:
+        """Ask for the past of each key from day ``first`` on, ``step`` days to a row."""
+        around = self._around(now)
+        asked = [archiving.archived(around, key, first, step) for key in keys]
+        return [self._work.start(operation, now) for operation in asked]
+
     def value(self, key: bytes, digest: bytes, now: float) -> int:
         """Fetch the one packet with this digest; return the operation's id."""
         return self._work.start(reading.value(self._around(now), key, digest), now)
@@ -235,6 +232,7 @@ class Node:
             "descriptor_expires": self.descriptor.expires,
             "day": self.clock.day(now),
             "fault": self.storage_fault,
+            **({"annals": self.annals.counts()} if self.annals and not self.storage_fault else {}),
             "counts": dict(self.counts),
         }
 
@@ -321,6 +319,7 @@ class Node:
             if isinstance(value, StoreError):
                 self._fail(value)
             self._scribe.fetched(value, self.clock.day(self._now))
+            archiving.learn(self.annals, value, self.clock.day(self._now))
             self._events.append(Done(identifier, value))
 
     def _sign(self, now: float) -> None:

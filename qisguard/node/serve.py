@@ -6,13 +6,14 @@ The order is: budget, size and shape (the decoder), ownership, signatures, defen
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from qisguard.config import NodeConfig, ReplicaRule
 from qisguard.errors import QisguardError, StoreError
 from qisguard.identity.address import pack_host
 from qisguard.identity.ids import NodeId, from_bytes, placement, to_bytes
 from qisguard.identity.roster import NONE, Roster
-from qisguard.node import messages
+from qisguard.node import archiving, messages
 from qisguard.node.checks import Checks
 from qisguard.node.messages import Reply, Request
 from qisguard.node.operations import roster_replicas
@@ -20,7 +21,10 @@ from qisguard.node.routing import RoutingTable
 from qisguard.plugins import Accepts
 from qisguard.session.wire import PLAINTEXT_SIZE_MAX
 from qisguard.store.record import index_place, open_index, open_record, provider_of
-from qisguard.store.store import OLDER_RECORD, Store
+from qisguard.store.store import EQUIVOCATION, OLDER_RECORD, Store
+
+if TYPE_CHECKING:
+    from qisguard.outcomes.annals import Annals
 
 PACKETS_ROOM = PLAINTEXT_SIZE_MAX - 16
 DAYS_AHEAD_MAX = 1
@@ -46,7 +50,9 @@ class Server:
         checks: Checks,
         day: Callable[[float], int],
         counts: Counter[str],
+        annals: "Annals | None" = None,
     ) -> None:
+        self._annals = annals
         self._network = network
         self._config = config
         self._own = own
@@ -122,6 +128,8 @@ class Server:
                 limit = messages.KEYS_MAX
                 keys = self._store.keys(request.prefix, request.after, limit + 1, int(now))
                 return messages.Keys(number, keys[:limit], len(keys) > limit)
+            case messages.ListSums():
+                return archiving.answer(self._annals, request)
             case messages.Store():
                 return self._take(request, sender, group, now)
             case messages.Announce():
@@ -214,7 +222,8 @@ class Server:
             return "from the future"
         if self._store.get(place, packet.digest):
             return ""  # a refresh or a repeated request: kept already, and in the trail already
-        if self._accepts:
+        held = None
+        if self._accepts or self._annals:
             held_data = self._store.current(place, packet.author, packet.case)
             held = self._checks.packet(held_data) if held_data else None
             for rule in self._accepts:
@@ -222,7 +231,11 @@ class Server:
                     return refusal.reason[:64]
         issuer = self._roster.by_author.get(packet.author) if self._roster else None
         if refusal := self._store.put(place, packet, issuer.name if issuer else NONE, today):
+            if self._annals and refusal is EQUIVOCATION:
+                self._annals.convict(packet, today)
             return refusal.reason
         if self._store.get(place, packet.digest):  # not so for a second signature of one body
             self.taken.append((group, packet.digest))
+            if self._annals:
+                self._annals.took(packet, held, today)
         return ""

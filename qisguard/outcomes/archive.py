@@ -13,21 +13,28 @@ archive keeps its sums: one row for each day, issuer, treatment and similarity k
   never. What is refused is counted.
 - Sums of different keys, days or issuers add up. Replicas of one key hold the same sums, so they
   are not added but compared: see ``agreed``.
+- Others read it by place, as they read packets: who asks names no key.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass
-from statistics import median
+from statistics import median_low
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qisguard.identity.ids import placement, to_bytes
 from qisguard.identity.roster import NONE, Roster
 from qisguard.outcomes.packet import TIME_TO_EVENT, Body, OutcomePacket
 
 Values: TypeAlias = Sequence[bytes | str | int | float | None]
+Name: TypeAlias = tuple[int, str, str]
+"""Day, issuer and arm of a row among those of one key: the order of pages."""
+
+NAME_SIZE_MAX = 64
+"""Bytes of an issuer's name and of an arm that the archive takes: rows have to fit messages."""
 
 SCHEMA = (
     "create table if not exists archive (day integer not null, issuer text not null,"
@@ -36,6 +43,8 @@ SCHEMA = (
     " revised integer not null)",
     "create unique index if not exists archive_name on archive (key, day, issuer, arm)",
     "create index if not exists archive_day on archive (day)",
+    "create table if not exists archive_places (place blob not null, key blob not null)",
+    "create unique index if not exists archive_places_name on archive_places (place)",
 )
 ADD = (
     "insert into archive values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -164,28 +173,45 @@ def merged(rows: Iterable[Row]) -> list[Row]:
 
 
 def agreed(replicas: Sequence[Iterable[Row]]) -> list[Row]:
-    """Return the median over replicas of every sum of every cell: one key, held several times.
+    """Return what replicas of a key agree on: medians of their running sums, day by day.
 
-    A replica without a row says zero. Fewer than half of the replicas, lying together, keep each
-    sum within what honest ones say.
+    A replica without a row says zero. What is compared is each sum from the first day on: replicas
+    that hear of a case on either side of midnight differ on two days and agree from then on, while
+    the median of each day alone would lose the case. Fewer than half of the replicas, lying
+    together, keep every running sum within what honest ones say. Of two in the middle it is the
+    lower: counts stay counts.
     """
     held = [{row.cell: astuple(row)[4:] for row in rows} for rows in replicas]
-    cells = sorted({cell for rows in held for cell in rows})
-    nothing = (0,) * 6
+    days: dict[tuple[str, str, bytes], set[int]] = {}
+    for rows in held:
+        for day, issuer, arm, key in rows:
+            days.setdefault((issuer, arm, key), set()).add(day)
     result = []
-    for cell in cells:
-        sums = zip(*(rows.get(cell, nothing) for rows in held), strict=True)
-        cases, known, total, squares, days, revised = (median(column) for column in sums)
-        row = Row(*cell, round(cases), round(known), total, squares, round(days), round(revised))
-        if any(astuple(row)[4:]):
-            result.append(row)
-    return result
+    for (issuer, arm, key), found in days.items():
+        running = [[0.0] * 6 for _ in held]
+        before: list[float] = [0.0] * 6
+        for day in sorted(found):
+            for sums, rows in zip(running, held, strict=True):
+                for at, value in enumerate(rows.get((day, issuer, arm, key), ())):
+                    sums[at] += value
+            middle = [median_low(column) for column in zip(*running, strict=True)]
+            cases, known, total, squares, followed, revised = (
+                new - old for new, old in zip(middle, before, strict=True)
+            )
+            before = middle
+            seen, told = round(cases), round(known)
+            cell = day, issuer, arm, key
+            row = Row(*cell, seen, told, total, squares, round(followed), round(revised))
+            if any(astuple(row)[4:]):
+                result.append(row)
+    return sorted(result, key=lambda row: row.cell)
 
 
 class Archive:
     """Daily sums in an open file, which the caller commits and closes.
 
-    ``refused`` counts arrivals for which an issuer had no room left on a day.
+    ``refused`` counts arrivals for which an issuer had no room left on a day, or whose names are
+    longer than ``NAME_SIZE_MAX`` bytes. So a row takes less than 300 bytes of the file.
     """
 
     def __init__(
@@ -210,6 +236,11 @@ class Archive:
             )
         }
         self._daily = Counter(issuer for issuer, _, _ in self._cells)
+
+    @property
+    def count(self) -> int:
+        """Return how many rows there are."""
+        return self._rows
 
     def note(
         self,
@@ -254,6 +285,35 @@ class Archive:
             found += [Row(*values) for values in self._file.all(query, (key, first, last))]
         return sorted(found, key=lambda row: row.cell)
 
+    def page(self, place: bytes, first: int, step: int, after: Name, limit: int) -> list[Row]:
+        """Return rows of the key at a place behind ``after``, in order, at most ``limit``.
+
+        Each adds up ``step`` days, the first of which is its day; periods begin on day ``first``.
+        The work is bounded by ``limit`` and by the rows of one period.
+        """
+        held = self._file.one("select key from archive_places where place = ?", (place,))
+        if held is None:
+            return []
+        (key,) = held
+        found: list[Row] = []
+        day = max(first, after[0])
+        while len(found) < limit:
+            next_day = "select min(day) from archive where key = ? and day >= ?"
+            (day,) = self._file.one(next_day, (key, day)) or (None,)
+            if day is None:
+                break
+            period = day - (day - first) % step
+            query = (
+                "select issuer, arm, sum(cases), sum(known), sum(total), sum(squares),"
+                " sum(person_days), sum(revised) from archive where key = ? and day between ? and ?"
+                " group by issuer, arm order by issuer, arm"
+            )
+            for issuer, arm, *sums in self._file.all(query, (key, period, period + step - 1)):
+                if (period, issuer, arm) > after:
+                    found.append(Row(period, issuer, arm, key, *sums))
+            day = period + step
+        return found[:limit]
+
     def _add(self, row: Row) -> None:
         day = max(row.day, self._newest)
         if day > self._newest:
@@ -262,10 +322,15 @@ class Archive:
             self._daily.clear()
         name = (row.issuer, row.arm, row.key)
         if name not in self._cells:
-            if self._daily[row.issuer] >= self._daily_max:
+            sizes = len(row.issuer.encode()), len(row.arm.encode())
+            if self._daily[row.issuer] >= self._daily_max or max(sizes) > NAME_SIZE_MAX:
                 self.refused += 1
                 return
             self._make_room()
+            self._file.write(
+                "insert or ignore into archive_places values (?, ?)",
+                (to_bytes(placement(row.key)), row.key),
+            )
             self._cells.add(name)
             self._daily[row.issuer] += 1
             self._rows += 1
@@ -278,3 +343,7 @@ class Archive:
         (oldest,) = self._file.one("select min(day) from archive") or (None,)
         if oldest is not None and oldest < self._newest:
             self._rows -= self._file.write("delete from archive where day = ?", (oldest,))
+            self._file.write(
+                "delete from archive_places where not exists"
+                " (select 1 from archive where archive.key = archive_places.key)"
+            )

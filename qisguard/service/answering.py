@@ -1,7 +1,7 @@
 """How a running node answers its control socket: what a shell asks is judged before it costs."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qisguard import __version__
@@ -9,6 +9,8 @@ from qisguard.errors import DecodeError, QisguardError, ServiceError
 from qisguard.identity.ids import NodeId
 from qisguard.identity.keys import to_text
 from qisguard.node import operations
+from qisguard.node.archiving import Archived
+from qisguard.node.messages import STEP_MAX
 from qisguard.node.publishing import Published
 from qisguard.node.reading import Retrieved
 from qisguard.outcomes.packet import OutcomePacket, open_packet
@@ -19,8 +21,10 @@ from qisguard.service.asks import (
     Failed,
     Find,
     Part,
+    Past,
     Publish,
     Retrieve,
+    Worth,
     bytes_of,
     decode_ask,
     encode,
@@ -42,6 +46,12 @@ async def answer(host: "Host", line: bytes) -> AsyncIterator[bytes]:
                 yield encode(part)
         elif isinstance(ask, Find):
             yield encode(Done(await _find(host, ask)))
+        elif isinstance(ask, Past):
+            async for part in _past(host, ask):
+                yield encode(part)
+        elif isinstance(ask, Worth):
+            for part in _worth(host):
+                yield encode(part)
         else:
             yield encode(Done(status(host)))
     except QisguardError as error:
@@ -140,6 +150,35 @@ async def _retrieve(host: "Host", ask: Retrieve) -> AsyncIterator[Part | Done]:
             ]
         }
     )
+
+
+async def _past(host: "Host", ask: Past) -> AsyncIterator[Part | Done]:
+    if not 1 <= ask.step <= STEP_MAX or not 0 <= ask.first < 1 << 32:
+        raise DecodeError(f"first = {ask.first}, step = {ask.step}: a day, and 1 to {STEP_MAX}")
+    keys = [key_of(text) for text in ask.keys]
+    results = await host.perform(lambda now: host.node.archived(keys, ask.first, ask.step, now))
+    _raise_faults(results)
+    for result in results:
+        if isinstance(result, Archived):
+            for rows in result.replicas:
+                for at in range(0, max(len(rows), 1), ROWS_MAX):
+                    part = rows[at : at + ROWS_MAX]
+                    yield Part({"key": to_text(result.key), "begins": at == 0, "rows": part})
+    yield Done({})
+
+
+def _worth(host: "Host") -> Iterator[Part | Done]:
+    annals = host.node.annals
+    if annals is None:
+        raise ServiceError("this node remembers nothing: set node.annals = true")
+    now = host.time.now()
+    rows = [
+        (row.judge, row.subject, row.good, row.bad)
+        for row in annals.standings(host.node.clock.day(now)).rows
+    ]
+    for at in range(0, len(rows), ROWS_MAX):
+        yield Part({"rows": rows[at : at + ROWS_MAX]})
+    yield Done({})
 
 
 def _median(days: Sequence[int]) -> int | None:

@@ -9,18 +9,25 @@ from qisguard.errors import ScenarioError
 from qisguard.exits import Exit
 from qisguard.fill import nearest
 from qisguard.identity.roster import Roster
+from qisguard.outcomes.annals import past_of
 from qisguard.outcomes.answer import Answer, State
+from qisguard.outcomes.archive import Past
 from qisguard.outcomes.lineage import Lineage
 from qisguard.outcomes.packet import TIME_TO_EVENT
+from qisguard.outcomes.reputation import Standing, Standings
 from qisguard.outcomes.synthesis import SynthesisConfig, synthesize
 from qisguard.outcomes.template import Template, Value
 from qisguard.plugins import Settings, Tunes
-from qisguard.service.asks import KEYS_MAX, Control, Found
+from qisguard.service.asks import KEYS_MAX, Control, Found, Told
 from qisguard.service.cases import field_values
 from qisguard.service.clock import CALENDAR, RealTime
 from qisguard.service.config import ServiceConfig
 from qisguard.service.keying import secret_of
 from qisguard.service.opening import make_defenses, open_network_file, open_roster_file
+
+PAST_DAYS = 5 * 364
+PAST_STEP = 7
+"""How far back a question looks, and how many days it takes together, for detectors of change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +120,15 @@ def ask(
     axes = template.axes(read_pairs(template, pairs))
     network = open_network_file(config)
     signed = open_roster_file(config, network)
+    roster = signed or Roster(network.id, 0, ())
     today = CALENDAR.day(RealTime().now())
     migrations = lineage.read_on(today)
     versions = [template, *(migration.old for migration in migrations)]
-    defenses = make_defenses(config, network, signed, versions)
+    standings = None
+    if config.node.annals:
+        with Control(config.node.state) as control:
+            standings = Standings(tuple(Standing(*row) for row in control.worth()))
+    defenses = make_defenses(config, network, signed, versions, standings)
     synthesis = SynthesisConfig(horizon=horizon)
     if feared is not None:
         synthesis = replace(synthesis, flip_threshold=feared)
@@ -124,27 +136,31 @@ def ask(
     for defense in defenses:
         if isinstance(defense, Tunes):
             settings = defense.tune(settings)
-    found, read = Found(), []
+    found, read, asked = Found(), [], list[bytes]()
     with Control(config.node.state) as control:
         left_out = 0
         for place, version in enumerate(versions):
             keys = version.product(axes, secret_of(version, config, network, signed))
             before = len(found.packets)
+            if version.outcome.horizon == (horizon or template.outcome.horizon):
+                asked += keys
             _retrieve(control, keys, found)
             read.append(VersionRead(version.id, len(keys), left_out, len(found.packets) - before))
             if place < len(migrations):
                 translated = migrations[place].translate(axes)
                 axes = translated.axes or [()] * len(migrations[place].old.fields)
                 left_out = translated.left_out
+        past = _past(control, asked, roster, wanted, today) if config.node.annals else None
     answer = synthesize(
         found.packets,
         template,
-        signed or Roster(network.id, 0, ()),
+        roster,
         settings.synthesis,
         defenses,
         arms=wanted,
         today=today,
         first_seen=found.first_seen,
+        past=past,
     )
     refused: Counter[str] = Counter()
     for row in found.keys:
@@ -165,6 +181,17 @@ def _retrieve(control: Control, keys: Sequence[bytes], found: Found) -> None:
         found.packets += part.packets
         found.first_seen |= part.first_seen
         found.keys += part.keys
+
+
+def _past(
+    control: Control, keys: Sequence[bytes], roster: Roster, arms: tuple[str, str], today: int
+) -> Past:
+    """Return what replicas have archived of these keys, as they agree on it."""
+    first = max(0, today - PAST_DAYS)
+    told: dict[bytes, list[Told]] = {}
+    for at in range(0, len(keys), KEYS_MAX):
+        told |= control.past(keys[at : at + KEYS_MAX], first, PAST_STEP)
+    return past_of(told, roster, arms)
 
 
 def _check_horizon(template: Template, horizon: int | None) -> None:

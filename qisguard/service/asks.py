@@ -15,6 +15,7 @@ import msgspec
 
 from qisguard.errors import DecodeError, ServiceError
 from qisguard.identity.keys import KEY_SIZE, from_text, to_text
+from qisguard.node.messages import WireSums
 from qisguard.outcomes.packet import PACKET_SIZE_MAX, OutcomePacket, open_packet
 from qisguard.service.state import SOCKET
 from qisguard.transport.control import ControlClient
@@ -51,7 +52,19 @@ class Find(msgspec.Struct, tag="find", tag_field="ask", forbid_unknown_fields=Tr
     target: str
 
 
-Ask: TypeAlias = Status | Publish | Retrieve | Find
+class Past(msgspec.Struct, tag="past", tag_field="ask", forbid_unknown_fields=True):
+    """What have replicas archived of these keys from a day on, ``step`` days to a row?"""
+
+    keys: list[str]
+    first: int
+    step: int
+
+
+class Worth(msgspec.Struct, tag="worth", tag_field="ask", forbid_unknown_fields=True):
+    """What has every issuer turned out to be worth?"""
+
+
+Ask: TypeAlias = Status | Publish | Retrieve | Find | Past | Worth
 
 
 class Part(msgspec.Struct, tag="part", tag_field="is"):
@@ -74,6 +87,8 @@ class Failed(msgspec.Struct, tag="failed", tag_field="is"):
 
 
 Line: TypeAlias = Part | Done | Failed
+Told: TypeAlias = list[WireSums]
+"""What one replica has archived."""
 
 _ASKS: msgspec.json.Decoder[Ask] = msgspec.json.Decoder(Ask)
 _LINES: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
@@ -176,6 +191,27 @@ class Control:
                 found.packets.append(packet)
                 if day is not None:
                     found.first_seen[packet.digest] = int(day)
+        return found
+
+    def past(self, keys: Sequence[bytes], first: int, step: int) -> dict[bytes, list[Told]]:
+        """Return what each replica of at most ``KEYS_MAX`` keys has archived, by key."""
+        found: dict[bytes, list[Told]] = {key: [] for key in keys}
+        for line in self._ask(Past([to_text(key) for key in keys], first, step)):
+            if not isinstance(line, Done):
+                key, is_new = key_of(line.value["key"]), line.value["begins"]
+                rows = msgspec.convert(line.value["rows"], Told, strict=False)
+                if is_new:
+                    found[key].append(rows)
+                else:
+                    found[key][-1] += rows
+        return found
+
+    def worth(self) -> list[tuple[str, str, float, float]]:
+        """Return judge, subject, good and bad evidence of every pair that the node remembers."""
+        found: list[tuple[str, str, float, float]] = []
+        for line in self._ask(Worth()):
+            if not isinstance(line, Done):
+                found += msgspec.convert(line.value["rows"], list[tuple[str, str, float, float]])
         return found
 
     def find(self, target: str) -> list[str]:

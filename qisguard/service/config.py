@@ -339,6 +339,8 @@ def parse_ids(texts: Sequence[str], name: str) -> frozenset[NodeId]:
 
 
 def _check_defenses(node: NodeTable) -> None:
+    if node.annals and not node.templates:
+        raise ScenarioError("node.annals = true needs node.templates: whose outcomes, and when")
     if not node.defenses:
         return
     from qisguard.defenses import DEFENSES  # loads NumPy: a node without defences goes without it
@@ -353,11 +355,12 @@ def _check_defenses(node: NodeTable) -> None:
     if "roster_routing" in node.defenses and node.roster is None:
         raise ScenarioError("node.defenses: 'roster_routing' needs node.roster")
     for name in ("beta_reputation", "eigentrust", "cusum"):
-        if name in node.defenses:
+        if name in node.defenses and not node.annals:
             raise ScenarioError(
-                f"node.defenses: {name!r} needs evidence or an archive that no node collects yet; "
-                "it is for the library and the laboratory"
+                f"node.defenses: {name!r} needs what a node remembers: set node.annals = true"
             )
+    if "eigentrust" in node.defenses and node.roster is None:
+        raise ScenarioError("node.defenses: 'eigentrust' needs node.roster: founders are on it")
     if "structure" in node.defenses and not node.templates:
         raise ScenarioError("node.defenses: 'structure' needs node.templates")
 

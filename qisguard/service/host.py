@@ -21,7 +21,13 @@ from qisguard.service.answering import answer
 from qisguard.service.clock import CALENDAR, RealTime
 from qisguard.service.config import ServiceConfig
 from qisguard.service.log import Log
-from qisguard.service.opening import open_gossip, open_parts, open_store, open_trail
+from qisguard.service.opening import (
+    open_annals,
+    open_gossip,
+    open_parts,
+    open_store,
+    open_trail,
+)
 from qisguard.service.state import StateFolder
 from qisguard.trail.log import Trail
 from qisguard.transport.control import ControlServer
@@ -92,6 +98,7 @@ class Host:
             roster=parts.roster,
             defenses=parts.defenses,
             gossip=open_gossip(config, parts, self.trail),
+            annals=open_annals(config, parts, store),
             now=self._started,
         )
         allow = by_host(reachable_from(host))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qisguard.config import NodeConfig
 from qisguard.errors import QisguardError, RecordError, ScenarioError
@@ -29,6 +30,10 @@ from qisguard.trail.log import Trail
 from qisguard.trail.shown import ShownTrail
 from qisguard.trail.witness import FileMemory
 
+if TYPE_CHECKING:
+    from qisguard.outcomes.annals import Annals
+    from qisguard.outcomes.reputation import Standings
+
 FILE_SIZE_MAX = 4 << 20
 STORE = "store.sqlite"
 TRAIL = "trail"
@@ -38,13 +43,17 @@ WITNESS_STATE = "witness-state"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a node is made of, less what lies in its state folder."""
+    """What a node is made of, less what lies in its state folder.
+
+    ``horizons`` are the days at which outcomes of each of its templates are settled.
+    """
 
     network: Network
     roster: Roster | None
     identity: Identity
     defenses: tuple[Defense, ...]
     limits: NodeConfig
+    horizons: dict[str, int]
 
 
 def open_parts(config: ServiceConfig) -> Parts:
@@ -56,7 +65,8 @@ def open_parts(config: ServiceConfig) -> Parts:
     limits = tune_limits(config, defenses)
     defenses += make_detectors(config.node.detectors, limits.replica_count)
     identity = identities.load(config.node.identity, network)
-    return Parts(network, roster, identity, defenses, limits)
+    horizons = {template.id: template.outcome.horizon for template in templates}
+    return Parts(network, roster, identity, defenses, limits, horizons)
 
 
 def open_network_file(config: ServiceConfig) -> Network:
@@ -167,9 +177,16 @@ class EachTemplate:
 
 
 def make_defenses(
-    config: ServiceConfig, network: Network, roster: Roster | None, templates: Sequence[Template]
+    config: ServiceConfig,
+    network: Network,
+    roster: Roster | None,
+    templates: Sequence[Template],
+    standings: "Standings | None" = None,
 ) -> tuple[Defense, ...]:
-    """Return the configured defences in order, with their default parameters."""
+    """Return the configured defences in order, with their default parameters.
+
+    ``standings`` are what issuers are worth by what the node remembers; without any, newcomers.
+    """
     if not config.node.defenses:
         return ()
     from qisguard.defenses import DEFENSES  # loads NumPy: a node without defences goes without it
@@ -179,6 +196,10 @@ def make_defenses(
         kind = DEFENSES[name]
         if name == "roster_routing":
             made.append(kind(roster))
+        elif name == "beta_reputation" and standings is not None:
+            made.append(kind(standings))
+        elif name == "eigentrust":
+            made.append(kind(roster) if standings is None else kind(roster, standings))
         elif name == "structure":
             by_id = {t.id: kind(t, secret_of(t, config, network, roster)) for t in templates}
             one = by_id[templates[0].id]
@@ -205,6 +226,16 @@ def tune_limits(config: ServiceConfig, defenses: tuple[Defense, ...]) -> NodeCon
 def open_store(config: ServiceConfig, limits: NodeConfig) -> SqliteStore:
     """Return the store in the state folder."""
     return SqliteStore(str(config.node.state / STORE), StoreLimits.of(limits))
+
+
+def open_annals(config: ServiceConfig, parts: Parts, store: SqliteStore) -> "Annals | None":
+    """Return what the node remembers, in its store's file; None where nothing is remembered."""
+    if not config.node.annals:
+        return None
+    from qisguard.outcomes.annals import Annals  # loads NumPy and SciPy
+
+    roster = parts.roster or Roster(parts.network.id, 0, ())
+    return Annals(store.file, roster, parts.horizons)
 
 
 def open_trail(config: ServiceConfig, parts: Parts) -> Trail | None:

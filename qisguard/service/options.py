@@ -155,6 +155,12 @@ class NodeTable:
         "texts of 64 hex digits, node ids, or the one word roster; needs gossip",
         "nodes whose trails this node cosigns",
     )
+    annals: bool = _option(
+        False,
+        "true or false; true needs templates",
+        "remember daily sums of these templates and what issuers turned out to be worth, in the "
+        "store's file; the defences beta_reputation, eigentrust and cusum need it",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from qisguard.store.store import StoreLimits
 class SqliteStore:
     """See ``Store``. Raises StoreError where ``path`` cannot be opened; after a failure, always.
 
-    Only one store may have a file open; ``:memory:`` is a file of its own each time.
+    Only one store may have a file open; ``:memory:`` is a file of its own each time. What else is
+    kept in ``file`` becomes durable with it, or not at all.
     """
 
     def __init__(self, path: str, limits: StoreLimits) -> None:
@@ -22,6 +23,11 @@ class SqliteStore:
         self._groups = Groups(self._file)
         self._records = SqliteRecords(self._file, limits, self._groups)
         self._packets = SqlitePackets(self._file, limits, self._groups)
+
+    @property
+    def file(self) -> SqliteFile:
+        """Return the open file."""
+        return self._file
 
     def put_record(self, record: ProviderRecord, group: str, now: int) -> Rejected | None:
         """See ``Store``."""

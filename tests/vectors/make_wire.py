@@ -8,6 +8,7 @@ Everything follows from fixed seeds, so the file is the same wherever it is made
 """
 
 import json
+import math
 import random
 from collections import Counter
 from hashlib import blake2b
@@ -195,6 +196,7 @@ def _messages() -> list[Case]:
             _bytes("other signature", 64),
             _bytes("descriptor", 300),
         ),
+        messages.ListSums(20, key, 19_270, 28, 19_998, "hospital-07", "A"),
         messages.Pong(7),
         messages.Nodes(8, [contact, six]),
         messages.Stored(9, ["", "expired"]),
@@ -206,6 +208,7 @@ def _messages() -> list[Case]:
         messages.Cosigned(16, 200, 9, _bytes("cosignature", 72)),
         messages.Heads(17, [head], [head], True),
         messages.Growth(18, digest + key),
+        messages.Sums(20, [(19_998, "none", "A", 3, 2, 1.0, 1.0, 880, 0)], True),
     ]
     return [
         {"name": type(m).__name__, "fields": _plain(m), "bytes": messages.encode(m).hex()}
@@ -295,7 +298,7 @@ def _rejected_messages() -> list[Case]:
     cases: dict[str, bytes] = {
         "nothing": b"",
         "a map": pack({"0": 1}),
-        "an unknown tag": pack([27, 1]),
+        "an unknown tag": pack([28, 1]),
         "a number of 33 bits": pack([0, 2**32]),
         "a number below zero": pack([0, -1]),
         "a field too many": pack([0, 1, 1]),
@@ -322,6 +325,13 @@ def _rejected_messages() -> list[Case]:
         "a reason that is not ASCII": pack([21, 1, "\u00e9"]),
         "29 entries": pack([19, 1, [[bytes(32), 1]] * 29, False]),
         "8 provider records": pack([22, 1, [b""] * 8, False]),
+        "no row's worth of days": pack([13, 1, bytes(32), 0, 0, 0, "", ""]),
+        "rows of 32 days": pack([13, 1, bytes(32), 0, 32, 0, "", ""]),
+        "a sum that is no number": pack([27, 1, [[1, "a", "b", 1, 1, math.nan, 0.0, 0, 0]], True]),
+        "a sum without end": pack([27, 1, [[1, "a", "b", 1, 1, 1.0, math.inf, 0, 0]], True]),
+        "a count below zero": pack([27, 1, [[1, "a", "b", -1, 1, 1.0, 1.0, 0, 0]], True]),
+        "an issuer without a name": pack([27, 1, [[1, "", "b", 1, 1, 1.0, 1.0, 0, 0]], True]),
+        "65 rows": pack([27, 1, [[1, "a", "b", 1, 1, 1.0, 1.0, 0, 0]] * 65, True]),
         "33 keys": pack([23, 1, [bytes(32)] * 33, False]),
     }
     return [

@@ -30,7 +30,9 @@ from qisguard.lab.scenario.tables import (
     Scenario,
     SeedsTable,
     WorkloadTable,
+    YearsTable,
 )
+from qisguard.lab.scenario.years import check_years
 from qisguard.lab.toml import convert, parse
 from qisguard.lab.trial.arms import Arm, arms_of
 from qisguard.lab.trial.measured import METRICS
@@ -62,6 +64,7 @@ _TABLES = {
     "network": NetworkTable,
     "population": PopulationTable,
     "churn": ChurnTable,
+    "years": YearsTable,
     "workload": WorkloadTable,
     "attack": AttackTable,
     "defenses": DefenseTable,
@@ -261,6 +264,7 @@ def _check_engine(scenario: Scenario, attack: Attack) -> None:
     if engine == "columns":
         check_poll(scenario, attack)
         return
+    check_years(scenario)
     if scenario.population != PopulationTable():
         raise ScenarioError(f"population: engine = {engine!r} has no polls, use 'columns'")
     if engine != "direct" and not hasattr(attack, "recruit"):

@@ -10,6 +10,7 @@ from qisguard.lab.scenario.tables import (
     PopulationTable,
     Scenario,
     WorkloadTable,
+    YearsTable,
 )
 from qisguard.plugins import Adapts, Attack, Poisons
 
@@ -28,6 +29,7 @@ def check_poll(scenario: Scenario, attack: Attack) -> None:
         ("network", scenario.network, NetworkTable()),
         ("churn", scenario.churn, ChurnTable()),
         ("workload", scenario.workload, WorkloadTable()),
+        ("years", scenario.years, YearsTable()),
     ):
         if given != nothing:
             raise ScenarioError(f"{table_name}: 'columns' has votes alone, see population")

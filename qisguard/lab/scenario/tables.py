@@ -53,11 +53,12 @@ class WorkloadTable(_Table, frozen=True):
     is asked who provides the key. ``idle``: nothing. ``versions`` of each packet are published, one
     after the other: readers should get the last.
     ``targets``: one random id for each operation, or always ``one``, the place under attack.
+    ``years``: members publish and somebody asks, for years, see the table of that name.
     ``pause`` is the time between the starts of two operations, in seconds; 0 lets each wait for the
     one before. ``askers``: who does it, any honest node or the attack's ``victims``.
     """
 
-    kind: Literal["find", "records", "providers", "idle"] = "find"
+    kind: Literal["find", "records", "providers", "idle", "years"] = "find"
     operations: int = 20
     targets: Literal["random", "one"] = "random"
     pause: float = 0.0
@@ -104,6 +105,29 @@ class PopulationTable(_Table, frozen=True):
     min_cohort: int = 11
     flip_threshold: float = 0.20
     watched: bool = False
+
+
+class YearsTable(_Table, frozen=True):
+    """What happens over simulated years (workload ``years``), with real nodes on ``virtual``.
+
+    For ``days`` every organisation publishes ``cases`` a week, each of a random arm, with chances
+    of a good outcome ``first`` and ``second``; a packet lives for ``lasts`` days. In the week
+    after, ``verified_ratio`` of all cases, whoever published them, are published by another
+    organisation as well, wrongly with ``error_ratio``. A member asks every ``asks`` days from day
+    ``begins`` on: it retrieves the packets, and the archive of its replicas, and has the reputation
+    that it made of what it read before. An hour of engine time is a week, so that limits of nodes
+    that are in seconds, such as ``refresh_interval``, mean weeks.
+    """
+
+    days: int = 728
+    cases: int = 6
+    first: float = 0.6
+    second: float = 0.5
+    lasts: int = 56
+    verified_ratio: float = 0.1
+    error_ratio: float = 0.02
+    asks: int = 28
+    begins: int = 84
 
 
 class AttackTable(_Table, frozen=True):
@@ -191,6 +215,7 @@ class Scenario(_Table, frozen=True):
     population: PopulationTable = PopulationTable()
     churn: ChurnTable = ChurnTable()
     workload: WorkloadTable = WorkloadTable()
+    years: YearsTable = YearsTable()
     defenses: list[DefenseTable] = []
     seeds: SeedsTable = SeedsTable()
     gates: list[str] = []

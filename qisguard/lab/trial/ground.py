@@ -5,6 +5,7 @@ The same coroutines drive ``virtual`` and ``live``.
 
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qisguard.config import NodeConfig
@@ -22,12 +23,14 @@ from qisguard.lab.virtual import VirtualEngine
 from qisguard.lab.warm import survey_all, warm_start
 from qisguard.node.checks import Checks
 from qisguard.node.node import Node
+from qisguard.outcomes.annals import Annals
 from qisguard.plugins import (
     Behaviour,
     Defense,
     Endpoint,
     MakeEndpoint,
     Overhears,
+    Question,
     Recruit,
     Restarts,
     Tells,
@@ -65,6 +68,9 @@ class Ground:
     seen: Seen = field(default_factory=Seen)
     stores: dict[NodeId, Store] = field(default_factory=dict)
     echoes: Echoes | None = None
+    question: Question | None = None
+    remember: Callable[[], Annals] | None = None
+    """Makes the annals of each node, where nodes remember anything."""
 
     def __post_init__(self) -> None:
         table = self.loaded.scenario.attack
@@ -202,6 +208,7 @@ class Ground:
                 defenses=self.defenses,
                 behaviour=behaviour,
                 checks=self.checks,
+                annals=self.remember() if self.remember else None,
                 now=self.engine.now(),
             )
 
@@ -219,6 +226,7 @@ class Ground:
             keys=self.keys,
             members=tuple(node.me for node in self.honest),
             victims=tuple(node.me for node in self.victims),
+            question=self.question,
         )
 
     def _recruit(self) -> None:

@@ -139,6 +139,22 @@ METRICS: dict[str, Metric] = {
         "high",
         "were of the attacked of two polls, the other clean; chance: .5",
     ),
+    "flipped_under_lies": Metric(
+        "ratio", "of answers", "low", "names the worse arm, of those given while lies are current"
+    ),
+    "delay_days": Metric(
+        "value", "days", "low", "from the first lie to the first report of a detector"
+    ),
+    "liars_weight": Metric(
+        "value", "of the weight", "low", "is the attackers', mean of answers while lies are current"
+    ),
+    "lies": Metric("value", "cases", "low", "false ones that attackers published"),
+    "served": Metric("value", "cases", "high", "true ones that attackers published, their cost"),
+    "names": Metric("value", "author keys", "high", "that attackers published under, their cost"),
+    "flips_per_1000_served": Metric(
+        "value", "answers", "low", "turned for 1,000 true outcomes that attackers had to publish"
+    ),
+    "flips_per_name": Metric("value", "answers", "low", "turned for each name that was used up"),
     "covered": Metric("ratio", "of polls", "high", "the interval contains the true difference"),
     "arm_covered": Metric(
         "ratio", "of polls", "high", "the interval of the first arm contains the truth"

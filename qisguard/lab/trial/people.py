@@ -20,7 +20,7 @@ from qisguard.plugins import Mint
 
 FIRST_DAY = 20_000
 ENROLLED = FIRST_DAY - 400
-"""Everybody on a roster has been there for more than a year."""
+"""Everybody on a roster has been there for more than a year; attackers came a day later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _roster(
         for i in range(count)
     ]
     issuers += [
-        Issuer(f"attacker-{i + 1}", ENROLLED, (identity.key.public,), (identity.id,))
+        Issuer(f"attacker-{i + 1}", ENROLLED + 1, (identity.key.public,), (identity.id,))
         for i, identity in enumerate(enrolled)
     ]
     return Roster(network.id, 1, tuple(issuers))

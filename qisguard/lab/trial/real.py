@@ -18,18 +18,22 @@ from qisguard.lab.trial.people import FIRST_DAY, gather
 from qisguard.lab.trial.reads import reads
 from qisguard.lab.trial.tables import measure_degrees, measure_sizes, measure_tables
 from qisguard.lab.trial.work import Operation, Plan, Work, is_found
+from qisguard.lab.trial.years import Years
 from qisguard.lab.virtual import VirtualEngine
 from qisguard.node.checks import Checks, memoised
 from qisguard.node.operations import Found
 from qisguard.plugins import Clock, Inspects, Tells
 
 CLOCK = Clock(FIRST_DAY)
+WEEK_AN_HOUR = Clock(FIRST_DAY, rate=7 * 24.0)
+"""For workloads of years: nodes count seconds as always, and maintain what they hold every week."""
 WARM = "warm start: tables were filled from global knowledge; nothing here says how nodes join"
 
 
 def run_virtual(loaded: Loaded, arm: Arm, seed: int) -> Measured:
     """Return what one seed of one arm measured on the simulated network."""
-    engine = VirtualEngine(seed, CLOCK, loaded.links, brakes=Brakes(loaded.scenario.brakes))
+    clock = WEEK_AN_HOUR if loaded.scenario.workload.kind == "years" else CLOCK
+    engine = VirtualEngine(seed, clock, loaded.links, brakes=Brakes(loaded.scenario.brakes))
     return asyncio.run(_run(loaded, arm, seed, engine, memoised()))
 
 
@@ -61,6 +65,7 @@ async def _run(loaded: Loaded, arm: Arm, seed: int, engine: Engine, checks: Chec
         plan.keys,
         checks,
     )
+    years = Years(ground) if loaded.scenario.workload.kind == "years" else None
     try:
         await ground.settle()
         work = Work(ground, plan)
@@ -71,9 +76,11 @@ async def _run(loaded: Loaded, arm: Arm, seed: int, engine: Engine, checks: Chec
             await ground.attack()
         sent = engine.measures()["datagrams"]
         ground.seen.pairs.clear()
-        operations = await work.ask()
+        operations = await (years.pass_by() if years else work.ask())
         sent = engine.measures()["datagrams"] - sent
         ratios, values = _measure(ground, operations, sent)
+        if years:
+            ratios, values = ratios | years.ratios(), values | years.values(values)
         if plan.packets:
             ratios["stored"] = kept, len(plan.packets)
             ratios |= reads(operations, plan, work.publishers, people)
