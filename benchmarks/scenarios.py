@@ -11,7 +11,10 @@ A scenario whose ``seeds.first`` is not 1 was changed (a gate, the network, the 
 after the seeds before that had been seen: these are run as well, and their verdicts stand in the
 page beside those that count.
 
-The page is written from all runs that are there, whatever ``--only`` says.
+The page has the scenarios that ``--only`` names: those that attack votes have one of their own.
+
+    uv run python benchmarks/scenarios.py --page docs/scenarios-poisoning.md \\
+      --only $(ls scenarios/poisoning | sed s/.toml//)
 """
 
 import argparse
@@ -290,7 +293,7 @@ def main() -> None:
     except ScenarioError as error:
         parser.error(str(error))
     run_all(chosen, options.processes)
-    options.page.write_text(page(every))
+    options.page.write_text(page(chosen))
     ran = [found for found in (one.read() for one in chosen) if found]
     if options.json:
         own = {one.wanted.name: one for one in ran if not one.wanted.is_seen}
