@@ -11,10 +11,8 @@ A scenario whose ``seeds.first`` is not 1 was changed (a gate, the network, the 
 after the seeds before that had been seen: these are run as well, and their verdicts stand in the
 page beside those that count.
 
-The page has the scenarios that ``--only`` names: those that attack votes have one of their own.
-
-    uv run python benchmarks/scenarios.py --page docs/scenarios-poisoning.md \\
-      --only $(ls scenarios/poisoning | sed s/.toml//)
+The page has the scenarios that ``--only`` names: attacks on votes have a page of their own,
+made with ``--page docs/scenarios-poisoning.md --only $(ls scenarios/poisoning | sed s/.toml//)``.
 """
 
 import argparse
