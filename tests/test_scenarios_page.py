@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from qisguard.lab.scenario.loading import packaged_names
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -25,11 +23,10 @@ def test_a_run_is_made_once_and_its_gates_stand_in_the_page(tmp_path: Path) -> N
     summary = json.loads(found.stdout)["key-dictionary"]
     assert summary["seeds"] == list(range(1, 11))
     page = (tmp_path / "page.md").read_text()
-    (row,) = [line for line in page.splitlines() if line.startswith("| `key-dictionary`")]
+    (row,) = [line for line in page.splitlines() if line.startswith("| `")]
+    assert row.startswith("| `key-dictionary`")
     for gate in summary["gates"]:
         assert f"holds: {gate['gate']}: " in row
-    rows = [line for line in page.splitlines() if line.startswith("| `")]
-    assert sum("| not run |" in line for line in rows) == len(packaged_names()) - 1
 
     (ledger,) = (tmp_path / "runs").glob("key-dictionary-*/results.parquet")
     made = ledger.stat().st_mtime_ns
