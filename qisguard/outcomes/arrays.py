@@ -26,9 +26,20 @@ def sums(cell: Ints, weights: Floats, cells: int) -> Floats:
 def distinct(column: NDArray[Number]) -> NDArray[Number]:
     """Return the different values of (n,), ascending: ``np.unique`` by sorting, never by hashing.
 
-    Sorting numbers is vectorised, and columns mostly come sorted.
+    Sorting numbers is vectorised, and columns mostly come sorted. Whole numbers, as days are, are
+    ticked off in a table.
     """
-    rows = column if (column[1:] >= column[:-1]).all() else np.sort(column)
+    if (column[1:] >= column[:-1]).all():
+        rows = column
+    elif column.min() >= 0 and column.max() <= min(TABLE_MAX, len(column)):
+        whole = column.astype(np.int64)
+        if (whole == column).all():
+            seen = np.zeros(int(whole.max()) + 1, np.bool_)
+            seen[whole] = True
+            return np.flatnonzero(seen).astype(column.dtype)
+        rows = np.sort(column)
+    else:
+        rows = np.sort(column)
     first = np.concatenate([np.ones(min(len(rows), 1), np.bool_), rows[1:] != rows[:-1]])
     return np.asarray(rows[first])
 

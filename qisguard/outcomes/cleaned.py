@@ -9,6 +9,7 @@ with every value, so its floor is taken at the lower bounds.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,15 +22,14 @@ HALVINGS = 10
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """Bounds of what m issuers say without a share of poison in each of their arms.
+    """The least that m issuers may say for one arm, without a share of poison in each of theirs.
 
     Attributes:
-        low, high: (m,) of the difference, first arm less second.
-        least, most: (m,) of the weight, ``least`` 0 where nothing need be left.
+        value: (m,) the least difference, that arm less the other.
+        least, most: (m,) bounds of the weight, ``least`` 0 where nothing need be left.
     """
 
-    low: Floats
-    high: Floats
+    value: Floats
     least: Floats
     most: Floats
 
@@ -38,28 +38,27 @@ class Cleaned:
         """Return the bounds of the issuers that say something about both arms.
 
         Args:
-            low: (2, g) the least that the statistic may be.
-            high: (2, g) the most.
+            low: (g,) the least that the statistic of the one arm may be.
+            high: (g,) the most that it may be in the other.
             known: (2, g) the weight of what it is made from.
             gone: (2, g) the weight that may be poison.
         """
         with_both = (known > 0).all(axis=0)
-        low, high, known = low[:, with_both], high[:, with_both], known[:, with_both]
+        known = known[:, with_both]
         least = precision(np.maximum(known - gone[:, with_both], 0.0))
         return cls(
-            low[0] - high[1],
-            high[0] - low[1],
+            (low - high)[with_both],
             np.minimum(least, FULL),
             np.minimum(precision(known), FULL),
         )
 
     def floor(self, trim: float) -> float:
         """Return the least trimmed mean that is within the bounds."""
-        return least_trimmed_mean(self.low, self.least, self.most, trim)
+        return least_trimmed_mean(self.value, self.least, self.most, trim)
 
-    def ceiling(self, trim: float) -> float:
-        """Return the greatest trimmed mean that is within the bounds."""
-        return -least_trimmed_mean(-self.high, self.least, self.most, trim)
+
+Cleaner: TypeAlias = Callable[[float, int], Cleaned]
+"""Takes the share of poison and the arm that the difference is for, 0 or 1."""
 
 
 def least_trimmed_mean(value: Floats, least: Floats, most: Floats, trim: float) -> float:
@@ -78,8 +77,8 @@ def least_trimmed_mean(value: Floats, least: Floats, most: Floats, trim: float) 
     return float(kept @ value[order]) / (1 - 2 * trim)
 
 
-def everywhere(cleaned: Callable[[float], Cleaned], trim: float, sign: float) -> float:
-    """Return the share of poison in every issuer that a decision of this sign stands, by bisection.
+def everywhere(cleaned: Cleaner, trim: float, arm: int) -> float:
+    """Return the share of poison in every issuer that a decision for ``arm`` stands, by bisection.
 
     With less than this in each arm of each issuer, whatever it says, the decision without it would
     be the same.
@@ -87,7 +86,5 @@ def everywhere(cleaned: Callable[[float], Cleaned], trim: float, sign: float) ->
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         share = (low + high) / 2
-        bounds = cleaned(share)
-        stands = bounds.floor(trim) > 0 if sign > 0 else bounds.ceiling(trim) < 0
-        low, high = (share, high) if stands else (low, share)
+        low, high = (share, high) if cleaned(share, arm).floor(trim) > 0 else (low, share)
     return low

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qisguard.outcomes.arrays import NOTHING, Floats, sums
-from qisguard.outcomes.cleaned import Cleaned
+from qisguard.outcomes.cleaned import Cleaned, Cleaner
 from qisguard.outcomes.clusters import Spread, kish_sizes, spread
 from qisguard.outcomes.fragility import FlipRadius
 from qisguard.outcomes.intervals import effective_size, score_interval
@@ -140,13 +140,15 @@ class Medians:
             ends.append((float(arm.lower(low)[0]), float(arm.upper(high)[0])))
         return ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]
 
-    def cleaned(self, poison: float) -> Cleaned:
-        """Return what issuers could say without at most this share of each of their arms."""
-        low, high = (np.stack(ends) for ends in zip(*self._ends(poison), strict=True))
-        return Cleaned.of(low, high, self.weight, poison * self.weight)
+    def cleaner(self) -> Cleaner:
+        """Return what issuers could say without at most some share of each of their arms."""
 
-    def _ends(self, poison: float) -> list[tuple[Floats, Floats]]:
-        return [arm.middles(poison) for arm in self.grouped]
+        def cleaned(poison: float, arm: int) -> Cleaned:
+            low, _ = self.grouped[arm].middles(poison)
+            _, high = self.grouped[1 - arm].middles(poison)
+            return Cleaned.of(low, high, self.weight, poison * self.weight)
+
+        return cleaned
 
     def radius(self, better: int, search: bool) -> FlipRadius:
         """Return how little weight turns the medians."""

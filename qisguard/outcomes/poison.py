@@ -10,7 +10,7 @@ import numpy as np
 
 from qisguard.outcomes.answer import Contamination
 from qisguard.outcomes.arrays import NOTHING
-from qisguard.outcomes.cleaned import everywhere
+from qisguard.outcomes.cleaned import Cleaner, everywhere
 from qisguard.outcomes.estimate import ISSUER_TRIMMED, POOLED, Estimate
 from qisguard.outcomes.fragility import FlipRadius, issuer_radius
 from qisguard.outcomes.issuers import Differences, Quantiles
@@ -33,10 +33,11 @@ def fragility(
     if across != TRIMMED_MEAN and estimate.method != POOLED:
         return (_searched(found, across, sign, -scale.span, search) if decided else None), ()
     if estimate.method == ISSUER_TRIMMED:
-        bounds = _issuer_bounds(told, found, trim)
+        cleaned = told.cleaner()
+        bounds = _issuer_bounds(cleaned, found, trim)
         flip = issuer_radius(found, trim, sign, -scale.span, search) if decided else None
         if flip:
-            flip = replace(flip, everywhere=everywhere(told.cleaned, trim, sign))
+            flip = replace(flip, everywhere=everywhere(cleaned, trim, 0 if sign > 0 else 1))
     else:
         bounds = [told.contaminated(share) for share in CONTAMINATION]
         better = 0 if sign * scale.sign > 0 else 1
@@ -45,13 +46,13 @@ def fragility(
     return flip, tuple(Contamination(share, low, high) for share, (low, high) in pairs)
 
 
-def _issuer_bounds(told: Tally, found: Differences, trim: float) -> list[tuple[float, float]]:
+def _issuer_bounds(cleaned: Cleaner, found: Differences, trim: float) -> list[tuple[float, float]]:
     """Return bounds for both shapes: a share of the issuers, or that share within each of them."""
     turned = Quantiles.of(found.value, found.weight).cleaned(np.array(CONTAMINATION), trim)
-    within = [told.cleaned(share) for share in CONTAMINATION]
+    within = [[cleaned(share, arm).floor(trim) for arm in (0, 1)] for share in CONTAMINATION]
     return [
-        (min(float(low), inside.floor(trim)), max(float(high), inside.ceiling(trim)))
-        for low, high, inside in zip(*turned, within, strict=True)
+        (min(float(low), first), max(float(high), -second))
+        for low, high, (first, second) in zip(*turned, within, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.outcomes.arrays import Floats, sums
-from qisguard.outcomes.cleaned import Cleaned
+from qisguard.outcomes.cleaned import Cleaned, Cleaner
 from qisguard.outcomes.clusters import kish_sizes, pooled_shares, share_arm, spread
 from qisguard.outcomes.fragility import FlipRadius
 from qisguard.outcomes.issuers import Differences
@@ -86,12 +86,16 @@ class Shares:
         high_first, high_second = (min(1.0, p / clean) for p in (first, second))
         return low_first - high_second, high_first - low_second
 
-    def cleaned(self, poison: float) -> Cleaned:
-        """Return what issuers could say without at most this share of each of their arms."""
+    def cleaner(self) -> Cleaner:
+        """Return what issuers could say without at most some share of each of their arms."""
         share = _ratio(self.yes, self.weight)
-        low, high = (share - poison) / (1 - poison), share / (1 - poison)
-        gone = poison * self.weight
-        return Cleaned.of(np.maximum(low, 0.0), np.minimum(high, 1.0), self.weight, gone)
+
+        def cleaned(poison: float, arm: int) -> Cleaned:
+            low = np.maximum((share[arm] - poison) / (1 - poison), 0.0)
+            high = np.minimum(share[1 - arm] / (1 - poison), 1.0)
+            return Cleaned.of(low, high, self.weight, poison * self.weight)
+
+        return cleaned
 
     def radius(self, better: int, search: bool) -> FlipRadius:
         """Return how little weight turns the pooled shares."""

@@ -31,29 +31,39 @@ GRID = 48
 class Arm:
     """One arm of the pooled data: (t,) at risk and deaths, all its weight, and who survives.
 
-    Or all arms of all issuers, each array with (2, g) before its own shape; what is removed from
-    them is then (2, g) as well.
+    Or that of each of g issuers, every array with (g,) before its own shape; what is removed is
+    then (g,) as well. ``later``: the weight that dies at each time or after it.
     """
 
     at_risk: Floats
     deaths: Floats
+    later: Floats
     weight: Floats
     survivors: Floats
 
     @classmethod
     def of(cls, counts: Counts, arm: int) -> "Arm":
         """Return an arm with its groups pooled."""
+        deaths = counts.deaths[arm].sum(axis=0)
         return cls(
             counts.at_risk[arm].sum(axis=0),
-            counts.deaths[arm].sum(axis=0),
+            deaths,
+            _later(deaths),
             counts.weight[arm].sum(),
             counts.survivors[arm].sum(),
         )
 
     @classmethod
-    def each(cls, counts: Counts) -> "Arm":
-        """Return both arms of every issuer."""
-        return cls(counts.at_risk, counts.deaths, counts.weight, counts.survivors)
+    def each(cls, counts: Counts, arm: int) -> "Arm":
+        """Return an arm of every issuer."""
+        deaths = counts.deaths[arm]
+        return cls(
+            counts.at_risk[arm],
+            deaths,
+            _later(deaths),
+            counts.weight[arm],
+            counts.survivors[arm],
+        )
 
     def with_immortals(self, added: Floats) -> Floats:
         """Return (k,) survival when (k,) weight that never dies is added."""
@@ -73,19 +83,19 @@ class Arm:
 
     def without_survivors(self, removed: Floats) -> Floats:
         """Return (k,) survival when the (k,) weight that was seen alive longest is removed."""
-        alive = self.at_risk - self._later_deaths()
+        alive = self.at_risk - self.later
         gone = np.minimum(removed[..., None], np.maximum(alive, 0.0))
         return survival(self.at_risk - gone, self.deaths)
 
     def without_deaths(self, removed: Floats) -> Floats:
         """Return (k,) survival when the (k,) weight that died latest is removed."""
-        later = self._later_deaths()
-        gone = np.minimum(removed[..., None], later)
-        fewer = np.clip(removed[..., None] - (later - self.deaths), 0.0, self.deaths)
+        gone = np.minimum(removed[..., None], self.later)
+        fewer = np.clip(removed[..., None] - (self.later - self.deaths), 0.0, self.deaths)
         return survival(self.at_risk - gone, self.deaths - fewer)
 
-    def _later_deaths(self) -> Floats:
-        return np.asarray(self.deaths[..., ::-1].cumsum(axis=-1)[..., ::-1], np.float64)
+
+def _later(deaths: Floats) -> Floats:
+    return np.asarray(deaths[..., ::-1].cumsum(axis=-1)[..., ::-1], np.float64)
 
 
 def contaminated(better: Arm, worse: Arm, poison: float) -> tuple[float, float]:

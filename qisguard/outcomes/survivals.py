@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qisguard.outcomes.arrays import Floats
-from qisguard.outcomes.cleaned import Cleaned
+from qisguard.outcomes.cleaned import Cleaned, Cleaner
 from qisguard.outcomes.clusters import kish_sizes, pooled_shares, share_arm, spread
 from qisguard.outcomes.fragility import FlipRadius
 from qisguard.outcomes.issuers import Differences
@@ -82,11 +82,17 @@ class Survivals:
         """Return bounds of the difference without this share of each arm's weight."""
         return contaminated(Arm.of(self.counts, 0), Arm.of(self.counts, 1), poison)
 
-    def cleaned(self, poison: float) -> Cleaned:
-        """Return what issuers could say without at most this share of each of their arms."""
-        arms, gone = Arm.each(self.counts), poison * self.weight
-        low, high = arms.without_survivors(gone), arms.without_deaths(gone)
-        return Cleaned.of(low, high, self.counts.known, gone)
+    def cleaner(self) -> Cleaner:
+        """Return what issuers could say without at most some share of each of their arms."""
+        arms = [Arm.each(self.counts, place) for place in (0, 1)]
+
+        def cleaned(poison: float, arm: int) -> Cleaned:
+            gone = poison * self.weight
+            low = arms[arm].without_survivors(gone[arm])
+            high = arms[1 - arm].without_deaths(gone[1 - arm])
+            return Cleaned.of(low, high, self.counts.known, gone)
+
+        return cleaned
 
     def radius(self, better: int, search: bool) -> FlipRadius:
         """Return how little weight turns pooled Kaplan-Meier."""

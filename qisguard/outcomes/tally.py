@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qisguard.outcomes.arrays import Floats
-from qisguard.outcomes.cleaned import Cleaned
+from qisguard.outcomes.cleaned import Cleaner
 from qisguard.outcomes.fragility import FlipRadius
 from qisguard.outcomes.issuers import Differences
 
@@ -111,8 +111,8 @@ class Tally(Protocol):
     def contaminated(self, poison: float) -> tuple[float, float]:
         """Return bounds of the pooled difference if this share of each arm's weight is poison."""
 
-    def cleaned(self, poison: float) -> Cleaned:
-        """Return what issuers could say without at most this share of each of their arms."""
+    def cleaner(self) -> Cleaner:
+        """Return what issuers could say without at most some share of each of their arms."""
 
     def radius(self, better: int, search: bool) -> FlipRadius:
         """Return how little weight turns the pooled decision against the better arm."""
